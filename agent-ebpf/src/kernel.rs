@@ -1,0 +1,132 @@
+//! Kernel structures under the tracepoints, by offsets from the running kernel's BTF.
+
+use agent_common::packet::Address;
+
+use crate::{read::Kernel, target::fact};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// A `struct sock_common`: a socket, or a request socket of a handshake under way, which begins with the same.
+pub struct Socket(Kernel);
+
+impl Socket {
+    /// From a tracepoint argument.
+    #[inline(always)]
+    pub fn new(address: u64) -> Self {
+        Self(Kernel(address))
+    }
+
+    /// Whether it belongs to the target's network namespace.
+    #[inline(always)]
+    pub fn in_target(&self) -> bool {
+        self.0.load(fact!(sock_net) as usize).and_then(namespace_inode) == Some(fact!(netns_inode))
+    }
+
+    /// Local port, host order.
+    #[inline(always)]
+    pub fn local_port(&self) -> Option<u16> {
+        self.0.load(fact!(sock_local_port) as usize)
+    }
+
+    /// The peer; an IPv4 peer of a dual-stack socket as IPv4.
+    #[inline(always)]
+    pub fn peer(&self) -> Option<Address> {
+        match self.0.load::<u16>(fact!(sock_family) as usize)? {
+            AF_INET => Some(Address::V4(u32::from_be(self.0.load(fact!(sock_peer4) as usize)?))),
+            AF_INET6 => {
+                let words: [u32; 4] = self.0.load(fact!(sock_peer6) as usize)?;
+                Some(Address::V6(words.map(u32::from_be)).unmapped())
+            }
+            _ => None,
+        }
+    }
+
+    /// `sk_err`: ECONNRESET or EPIPE once the peer reset the connection.
+    #[inline(always)]
+    pub fn error(&self) -> i32 {
+        self.0.load(fact!(sock_error) as usize).unwrap_or(0)
+    }
+
+    /// Bytes taken from the peer (its FIN counts one) and bytes sent to it.
+    #[inline(always)]
+    pub fn bytes(&self) -> Option<(u64, u64)> {
+        Some((self.0.load(fact!(tcp_bytes_received) as usize)?, self.0.load(fact!(tcp_bytes_sent) as usize)?))
+    }
+}
+
+/// A `struct sk_buff`.
+pub struct Packet(Kernel);
+
+impl Packet {
+    /// From a tracepoint argument.
+    #[inline(always)]
+    pub fn new(address: u64) -> Self {
+        Self(Kernel(address))
+    }
+
+    /// Whether it belongs to the target's network namespace. The device is missing on SYN-ACKs dropped in an output
+    /// chain, the socket on SYN cookies: take whichever is there, the route last.
+    #[inline(always)]
+    pub fn in_target(&self) -> bool {
+        let inode = device_namespace(self.pointer(fact!(skb_dev)))
+            .or_else(|| socket_namespace(self.pointer(fact!(skb_sk))))
+            .or_else(|| device_namespace(member(self.route(), fact!(dst_dev))));
+        inode == Some(fact!(netns_inode))
+    }
+
+    /// The route's `dst_entry`, or 0. The lowest bit only says whether a reference is held.
+    #[inline(always)]
+    pub fn route(&self) -> u64 {
+        self.pointer(fact!(skb_refdst)) & !1
+    }
+
+    /// Sent by this host rather than received.
+    #[inline(always)]
+    pub fn is_own(&self) -> bool {
+        self.0.load::<u32>(fact!(skb_iif) as usize) == Some(0)
+    }
+
+    /// Whether a socket owns it.
+    #[inline(always)]
+    pub fn has_socket(&self) -> bool {
+        self.pointer(fact!(skb_sk)) != 0
+    }
+
+    /// Where the network header should be; a packet dropped early has only its data pointer.
+    #[inline(always)]
+    pub fn network_header(&self) -> Option<Kernel> {
+        let offset: u16 = self.0.load(fact!(skb_network_header) as usize)?;
+        let start = if offset == 0 || offset == u16::MAX {
+            self.pointer(fact!(skb_data))
+        } else {
+            self.pointer(fact!(skb_head)) + offset as u64
+        };
+        Some(Kernel(start))
+    }
+
+    #[inline(always)]
+    fn pointer(&self, offset: u32) -> u64 {
+        self.0.load(offset as usize).unwrap_or(0)
+    }
+}
+
+#[inline(always)]
+fn member(address: u64, offset: u32) -> u64 {
+    if address == 0 { 0 } else { Kernel(address).load(offset as usize).unwrap_or(0) }
+}
+
+#[inline(always)]
+fn device_namespace(device: u64) -> Option<u32> {
+    if device == 0 { None } else { namespace_inode(member(device, fact!(dev_net))) }
+}
+
+#[inline(always)]
+fn socket_namespace(socket: u64) -> Option<u32> {
+    if socket == 0 { None } else { namespace_inode(member(socket, fact!(sock_net))) }
+}
+
+#[inline(always)]
+fn namespace_inode(net: u64) -> Option<u32> {
+    if net == 0 { None } else { Kernel(net).load(fact!(net_inode) as usize) }
+}

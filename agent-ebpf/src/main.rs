@@ -1,0 +1,81 @@
+//! The programs. They only observe: every tc program returns "next", nothing is dropped, changed or redirected.
+//!
+//! One file per hook; `maps/` holds what they write, each map behind functions of its own file; `read.rs` is the
+//! only place that turns an offset into a pointer.
+#![no_std]
+#![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod atomic;
+mod drop;
+mod egress;
+mod ingress;
+mod kernel;
+mod maps;
+mod read;
+mod retransmit;
+mod source;
+mod state;
+mod target;
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    macros::{classifier, raw_tracepoint},
+    programs::{RawTracePointContext, TcContext},
+};
+
+/// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: whoever comes after this program still runs (include/uapi/linux/bpf.h
+/// and pkt_cls.h, v6.6).
+const NEXT: i32 = -1;
+
+/// Counts inbound SYNs. The name shows in `tc filter show` and `bpftool net`, and is how a stale filter is recognised.
+#[classifier]
+pub fn hct_ingress(context: TcContext) -> i32 {
+    ingress::count(&context);
+    NEXT
+}
+
+/// Counts outbound SYN-ACKs and the RSTs that refuse a SYN.
+#[classifier]
+pub fn hct_egress(context: TcContext) -> i32 {
+    egress::count(&context);
+    NEXT
+}
+
+/// Files drops of handshake packets by reason.
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+pub fn kfree_skb(context: RawTracePointContext) -> i32 {
+    drop::record(&context);
+    0
+}
+
+/// Counts completed handshakes and how connections end.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
+    state::record(&context);
+    0
+}
+
+/// Counts SYN-ACKs sent again.
+#[raw_tracepoint(tracepoint = "tcp_retransmit_synack")]
+pub fn tcp_retransmit_synack(context: RawTracePointContext) -> i32 {
+    retransmit::record(&context);
+    0
+}
+
+/// The packet of a tc context, and its length with the part that is not linear.
+fn packet_bytes(skb: *mut __sk_buff) -> (usize, usize, usize) {
+    // SAFETY: the kernel passes a valid context; these three fields are readable by every sched_cls program.
+    unsafe { ((*skb).data as usize, (*skb).data_end as usize, (*skb).len as usize) }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// The helpers used here (bpf_probe_read_kernel) are for GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
