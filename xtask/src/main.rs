@@ -1,1 +1,71 @@
-fn main() {}
+//! `cargo xtask VERB`: every chore of this repository, from a bare machine to a booted kernel.
+//!
+//! Each verb lives in its own file. The rest is what they share: [`cmd`] runs programs, [`host`] knows the
+//! machine, [`toolchain`] the compiler for eBPF, [`workspace`] the repository and what cargo builds from it.
+
+mod bench;
+mod cmd;
+mod demo;
+mod host;
+mod kernels;
+mod layers;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Give this machine what it lacks to build the eBPF programs and to run the lab
+    Setup,
+    /// Build the agent and run it with the arguments after `--`
+    Run(run::Args),
+    /// Watch the lab tell the story of blocked health checks (needs root)
+    Demo,
+    /// Run the host tests, then the lab (needs root)
+    Test(test::Args),
+    /// Check format, clippy, the layers of the agent, and licences
+    Lint,
+    /// Measure the agent in the lab (needs root)
+    Bench,
+    /// Run the lab inside other kernels, booted under emulation
+    Kernels(kernels::Args),
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            // A step that failed keeps its own exit code, so that scripts see what they would see without xtask.
+            error.downcast_ref::<cmd::Failed>().map_or(ExitCode::FAILURE, cmd::Failed::exit_code)
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Setup => setup::setup().map(drop),
+        Verb::Run(args) => run::run(&args),
+        Verb::Demo => demo::demo(),
+        Verb::Test(args) => test::test(&args),
+        Verb::Lint => lint::lint(),
+        Verb::Bench => bench::bench(),
+        Verb::Kernels(args) => kernels::kernels(&args),
+    }
+}

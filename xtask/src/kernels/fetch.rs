@@ -1,0 +1,193 @@
+//! Fetches Debian packages without touching the machine's own package sources or its installed packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{cmd, workspace};
+
+/// The package with the keys that Debian signs its archives with.
+pub const KEYRING_PACKAGE: &str = "debian-archive-keyring";
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The package that depends on the newest kernel of a suite. Built for machines in a cloud, so it boots quickly.
+const META_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// A statically linked busybox runs anywhere, so it comes from one suite for all kernels.
+const BUSYBOX: Source = Source { archive: "debian", suites: &["stable"] };
+
+/// Where a package comes from.
+pub struct Source {
+    /// The archive on Debian's mirror network.
+    pub archive: &'static str,
+    /// Its suites to look in.
+    pub suites: &'static [&'static str],
+}
+
+/// An unpacked kernel.
+pub struct Kernel {
+    /// Its release, as `uname -r` says.
+    pub release: String,
+    /// The image to boot.
+    pub image: PathBuf,
+    /// The folder with its modules.
+    pub modules: PathBuf,
+    /// Where its packages are unpacked.
+    pub directory: PathBuf,
+}
+
+/// Whether Debian's keys are there.
+pub fn has_keyring() -> bool {
+    Path::new(KEYRING).is_file()
+}
+
+/// The kernel of that name, from the cache unless `refresh`.
+pub fn kernel(name: &str, source: &Source, refresh: bool) -> Result<Kernel> {
+    let directory = cached(name, source, refresh, |apt| {
+        let image = dependencies(&apt.show(META_PACKAGE)?, &["linux-image-"])
+            .pop()
+            .with_context(|| format!("{META_PACKAGE} of {name} depends on no kernel"))?;
+        // Newer releases split the kernel: then the image package depends on those with the contents.
+        let mut packages = dependencies(&apt.show(&image)?, &["linux-binary-", "linux-modules-"]);
+        packages.push(image);
+        Ok(packages)
+    })?;
+    let modules = ["usr/lib/modules", "lib/modules"]
+        .iter()
+        .find_map(|place| fs::read_dir(directory.join(place)).ok()?.next()?.ok())
+        .with_context(|| format!("no modules in {}: run again with --refresh", directory.display()))?
+        .path();
+    let release = modules.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let image = [directory.join("boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")]
+        .into_iter()
+        .find(|image| image.is_file())
+        .with_context(|| format!("no kernel in {}: run again with --refresh", directory.display()))?;
+    Ok(Kernel { release, image, modules, directory })
+}
+
+/// The path of a static busybox.
+pub fn busybox() -> Result<PathBuf> {
+    let directory = cached("busybox", &BUSYBOX, false, |_| Ok(vec!["busybox-static".to_owned()]))?;
+    ["usr/bin/busybox", "bin/busybox"]
+        .iter()
+        .map(|place| directory.join(place))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no busybox in {}: delete that folder", directory.display()))
+}
+
+/// The folder where the packages chosen by `choose` are unpacked; it appears only when it is complete.
+fn cached(
+    name: &str,
+    source: &Source,
+    refresh: bool,
+    choose: impl FnOnce(&Apt) -> Result<Vec<String>>,
+) -> Result<PathBuf> {
+    let base = workspace::root().join("target/kernels").join(name);
+    let complete = base.join("root");
+    if complete.is_dir() && !refresh {
+        return Ok(complete);
+    }
+    let apt = Apt::new(base.join("apt"), source)?;
+    let packages = choose(&apt)?;
+    let fresh = base.join("fresh");
+    remove(&fresh)?;
+    create(&fresh)?;
+    apt.unpack(&packages, &fresh)?;
+    remove(&complete)?;
+    fs::rename(&fresh, &complete).with_context(|| format!("renaming {}", fresh.display()))?;
+    Ok(complete)
+}
+
+/// apt with its own sources, lists and cache.
+struct Apt {
+    directory: PathBuf,
+}
+
+impl Apt {
+    fn new(directory: PathBuf, source: &Source) -> Result<Self> {
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            create(&directory.join(folder))?;
+        }
+        let Source { archive, suites } = source;
+        let sources: String = suites
+            .iter()
+            .map(|suite| {
+                format!("deb [arch=amd64 signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
+            })
+            .collect();
+        let path = directory.join("sources.list");
+        fs::write(&path, sources).with_context(|| format!("writing {}", path.display()))?;
+        let apt = Self { directory };
+        cmd::run(apt.command("apt-get").args(["-qq", "update"]))?;
+        Ok(apt)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let own = |option: &str, place: &str| format!("{option}={}", self.directory.join(place).display());
+        for option in [
+            own("Dir::Etc::SourceList", "sources.list"),
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            own("Dir::State::Lists", "lists"),
+            own("Dir::Cache", "cache"),
+            // As root apt downloads as another user, who may not write here.
+            "APT::Sandbox::User=root".to_owned(),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+
+    /// What apt knows of the newest version of a package.
+    fn show(&self, package: &str) -> Result<String> {
+        cmd::read(self.command("apt-cache").args(["show", "--no-all-versions", package]))
+    }
+
+    fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
+        let downloads = self.directory.join("downloads");
+        remove(&downloads)?;
+        create(&downloads)?;
+        cmd::run(self.command("apt-get").args(["-qq", "download"]).args(packages).current_dir(&downloads))?;
+        for entry in fs::read_dir(&downloads).with_context(|| format!("listing {}", downloads.display()))? {
+            cmd::run(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(into))?;
+        }
+        remove(&downloads)
+    }
+}
+
+/// The packages with one of these prefixes that a package depends on.
+fn dependencies(description: &str, prefixes: &[&str]) -> Vec<String> {
+    let line = description.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
+    line.split(',')
+        .filter_map(|dependency| dependency.split_whitespace().next())
+        .filter(|package| prefixes.iter().any(|prefix| package.starts_with(prefix)))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn create(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(directory).with_context(|| format!("removing {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_chosen_by_prefix() {
+        let description = "Package: linux-image-cloud-amd64\n\
+                           Depends: linux-base (= 7), linux-image-7.2-cloud-amd64 (= 7.2.13-1), dracut | other\n";
+        assert_eq!(dependencies(description, &["linux-image-"]), ["linux-image-7.2-cloud-amd64"]);
+        assert!(dependencies("Package: x\n", &["linux-image-"]).is_empty());
+    }
+}
