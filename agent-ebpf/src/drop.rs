@@ -4,7 +4,6 @@
 //! with its route set. One freed so without a route never came as far as routing.
 
 use agent_common::{
-    config::ABSENT,
     drop::{DropKey, DropKind, REASON_UNKNOWN},
     packet::{self, Address, Location},
 };
@@ -13,7 +12,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use crate::{
     kernel::Packet,
     maps::{drops, ports},
-    read::Kernel,
+    read::{Kernel, argument},
     source,
     target::fact,
 };
@@ -76,14 +75,12 @@ fn place(packet: &Packet, reason: u32) -> DropKind {
     if before.contains(&reason) { DropKind::SynBeforeHook } else { DropKind::Syn }
 }
 
-/// The reason argument, where the running kernel has one. Each index is spelled out: a context is not indexed by a
-/// variable, and an index the tracepoint does not have must be dead code.
+/// The reason argument, where the running kernel has one. An index the tracepoint does not have must be dead code.
 #[inline(always)]
 fn reason(context: &RawTracePointContext) -> u32 {
     match fact!(reason_argument) {
-        2 => context.arg(2),
-        3 => context.arg(3),
-        ABSENT => REASON_UNKNOWN,
+        2 => argument::<2>(context) as u32,
+        3 => argument::<3>(context) as u32,
         _ => REASON_UNKNOWN,
     }
 }

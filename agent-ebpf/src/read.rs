@@ -1,7 +1,12 @@
 //! Bounds-checked reading: the only place that turns an offset into a pointer.
 
 use agent_common::packet::Bytes;
-use aya_ebpf::{EbpfContext as _, cty::c_void, helpers, programs::TcContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    cty::c_void,
+    helpers,
+    programs::{RawTracePointContext, TcContext},
+};
 
 /// The linear part of a packet, read by direct access (1 ns for a whole SYN).
 pub struct Linear {
@@ -42,22 +47,71 @@ macro_rules! load {
     }};
 }
 
+impl Linear {
+    /// Where `WIDTH` bytes at an offset begin, if they lie in the packet.
+    #[inline(always)]
+    fn at<const WIDTH: usize>(&self, offset: usize) -> Option<usize> {
+        let pointer = self.start + offset;
+        if behind::<WIDTH>(pointer) > self.end { None } else { Some(pointer) }
+    }
+}
+
+/// `pointer + WIDTH`, added where the compiler does not see it: it would turn `pointer + 1 > end` into
+/// `pointer >= end`, from which the verifier learns nothing (find_good_pkt_pointers, kernel/bpf/verifier.c, v6.1).
+#[inline(always)]
+fn behind<const WIDTH: usize>(pointer: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut limit = pointer;
+        // SAFETY: the instruction adds a constant to one register.
+        unsafe {
+            core::arch::asm!("{0} += {1}", inout(reg) limit, const WIDTH, options(pure, nomem, nostack));
+        }
+        limit
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        pointer + WIDTH
+    }
+}
+
 impl Bytes for Linear {
     #[inline(always)]
     fn u8_at(&self, offset: usize) -> Option<u8> {
-        let pointer = self.start + offset;
-        if pointer + 1 > self.end { None } else { Some(load!(pointer, u8, "u8")) }
+        self.at::<1>(offset).map(|pointer| load!(pointer, u8, "u8"))
     }
     #[inline(always)]
     fn u16_at(&self, offset: usize) -> Option<u16> {
-        let pointer = self.start + offset;
-        if pointer + 2 > self.end { None } else { Some(load!(pointer, u16, "u16")) }
+        self.at::<2>(offset).map(|pointer| load!(pointer, u16, "u16"))
     }
     #[inline(always)]
     fn u32_at(&self, offset: usize) -> Option<u32> {
-        let pointer = self.start + offset;
-        if pointer + 4 > self.end { None } else { Some(load!(pointer, u32, "u32")) }
+        self.at::<4>(offset).map(|pointer| load!(pointer, u32, "u32"))
     }
+}
+
+/// The argument of a raw tracepoint with a constant index. Several plain reads in one function the compiler folds
+/// into one with a computed index, which the verifier refuses for a context.
+#[inline(always)]
+pub fn argument<const INDEX: usize>(context: &RawTracePointContext) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let value: u64;
+        // SAFETY: the context holds twelve registers' worth of arguments at most; the verifier checks the index
+        // against the tracepoint's own count.
+        unsafe {
+            core::arch::asm!(
+                "{value} = *(u64 *)({context} + {offset})",
+                value = out(reg) value,
+                context = in(reg) context.as_ptr(),
+                offset = const INDEX * 8,
+                options(pure, readonly, nostack),
+            );
+        }
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    context.arg(INDEX)
 }
 
 /// A packet whose headers are not all in the linear part: read through the helper (15 ns and more).

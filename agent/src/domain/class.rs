@@ -1,0 +1,110 @@
+//! Source classes, and the rules that give one to a source at SYN time.
+
+use serde::Serialize;
+
+/// What kind of sender a SYN came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceClass {
+    /// A health check of the NLB.
+    NlbProbe,
+    /// A client that kept its own address.
+    Client,
+    /// A client that carries an NLB node's address.
+    ClientViaNlb,
+    /// From an NLB node, not told apart yet.
+    NlbUndecided,
+    /// Nobody that was named.
+    Other,
+}
+
+impl SourceClass {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NlbProbe => "nlb_probe",
+            Self::Client => "client",
+            Self::ClientViaNlb => "client_via_nlb",
+            Self::NlbUndecided => "nlb_undecided",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether health checks are, or may be, among the SYNs of this class.
+    pub const fn may_probe(self) -> bool {
+        matches!(self, Self::NlbProbe | Self::NlbUndecided)
+    }
+}
+
+/// What a source is by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// An NLB node (`--nlb`).
+    Node,
+    /// A client prefix (`--client`).
+    Client,
+    /// Named by no flag.
+    Other,
+}
+
+/// What is known of client address preservation (`--client-ip`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientIp {
+    /// Clients keep their address: from a node come probes only.
+    Preserved,
+    /// Clients carry a node's address too.
+    Translated,
+    /// Not known.
+    #[default]
+    Auto,
+}
+
+/// What the operator said about the target group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Priors {
+    /// `--client-ip`.
+    pub client_ip: ClientIp,
+    /// `--health-port`, where it is not the traffic port.
+    pub health_port: Option<u16>,
+}
+
+impl Priors {
+    /// The class of a SYN from a source in `role` for `port`. Address and port are all there is to see at SYN time.
+    pub fn classify(&self, role: Role, port: u16) -> SourceClass {
+        match (role, self.health_port) {
+            (Role::Client, _) => SourceClass::Client,
+            (Role::Other, _) => SourceClass::Other,
+            (Role::Node, Some(health_port)) if port == health_port => SourceClass::NlbProbe,
+            // With a health check port of its own, what a node sends to the traffic port is client traffic
+            // (PrivateLink and cross-family clients carry its address whatever the setting).
+            (Role::Node, Some(_)) => SourceClass::ClientViaNlb,
+            (Role::Node, None) => match self.client_ip {
+                ClientIp::Preserved => SourceClass::NlbProbe,
+                ClientIp::Translated | ClientIp::Auto => SourceClass::NlbUndecided,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_port_is_undecided_unless_a_prior_says_otherwise() {
+        let class =
+            |client_ip, health_port, port| Priors { client_ip, health_port }.classify(Role::Node, port);
+        assert_eq!(class(ClientIp::Auto, None, 8080), SourceClass::NlbUndecided);
+        assert_eq!(class(ClientIp::Translated, None, 8080), SourceClass::NlbUndecided);
+        assert_eq!(class(ClientIp::Preserved, None, 8080), SourceClass::NlbProbe);
+        assert_eq!(class(ClientIp::Auto, Some(9000), 9000), SourceClass::NlbProbe);
+        assert_eq!(class(ClientIp::Auto, Some(9000), 8080), SourceClass::ClientViaNlb);
+    }
+
+    #[test]
+    fn clients_and_strangers_do_not_depend_on_priors() {
+        let priors = Priors { client_ip: ClientIp::Preserved, health_port: Some(1) };
+        assert_eq!(priors.classify(Role::Client, 1), SourceClass::Client);
+        assert_eq!(priors.classify(Role::Other, 1), SourceClass::Other);
+    }
+}

@@ -1,0 +1,233 @@
+//! What should arrive and does not.
+//!
+//! A security group or NACL drops in front of the guest, so absence is all there is to see. It is never proven, and
+//! it says nothing while the interface receives nothing at all.
+
+use std::time::Duration;
+
+use crate::domain::{
+    class::{Role, SourceClass},
+    diagnosis::{Case, Expected, expected, list},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    sources::Source,
+    stage::{Place, Stage},
+    tally::Dropped,
+};
+
+/// When all nodes stop and clients go on, it may be a deregistration: inferred only after this long.
+const ALL_STOPPED: Duration = Duration::from_secs(120);
+
+/// When clients stop too, it looks like a deploy; a task that lives on this long was not deregistered.
+const WITHDRAWN: Duration = Duration::from_secs(300);
+
+const CANDIDATES: &str = "Check, in this order: the task's security group (inbound from the NLB's security group or its \
+    subnets' CIDRs on the health check port), the NLB's security group (health checks obey its outbound rules), the \
+    network ACLs of both subnets. A REJECT in the flow log of the task's interface settles group or ACL.";
+
+/// Adds what is missing.
+pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
+    let expected = expected(case);
+    findings.extend(nothing_arrives(case));
+    findings.extend(missing(case, &expected));
+    findings.extend(stopped(case, &expected));
+}
+
+/// The class a finding about a node's probes is filed under.
+fn class(case: &Case<'_>) -> SourceClass {
+    let priors = case.history.watch.priors;
+    let port = priors.health_port.or(case.history.watch.ports.first().copied()).unwrap_or(0);
+    priors.classify(Role::Node, port)
+}
+
+/// Absence means something only while the interface demonstrably receives.
+fn receives(case: &Case<'_>, within: Duration) -> Option<u64> {
+    let packets =
+        case.history.interface_packets_since(case.now.saturating_sub(within.max(Duration::from_secs(1))))?;
+    (packets > 0).then_some(packets)
+}
+
+/// An XDP program of somebody else may be what drops: absence is then no more than suspected.
+fn at_most(case: &Case<'_>, confidence: Confidence) -> Confidence {
+    if case.history.foreign_xdp().is_some() { Confidence::Suspected } else { confidence }
+}
+
+fn port(case: &Case<'_>) -> Option<u16> {
+    case.history.watch.priors.health_port.or(match case.history.watch.ports[..] {
+        [port] => Some(port),
+        _ => None,
+    })
+}
+
+fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
+    let interval = case.history.interval(&[], case.sources, case.now);
+    let silence = case.now;
+    let seen = case
+        .history
+        .tracks()
+        .any(|(_, track)| track.total.arrived > 0 || track.total.drops_of(Dropped::SynBeforeHook) > 0);
+    if seen || silence <= 3 * interval {
+        return None;
+    }
+    let packets = receives(case, interval)?;
+    let ports = &case.history.watch.ports;
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    Some(Finding {
+        code: Code::NothingArrives,
+        severity: Severity::Fault,
+        confidence: at_most(case, Confidence::Inferred),
+        class: class(case),
+        port: None,
+        sources: case.sources.iter().map(Source::label).collect(),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "no SYN for port {ports} from anybody in {} s, while the interface received {packets} other packets in \
+             the last {} s",
+            silence.as_secs(),
+            interval.as_secs().max(1)
+        ),
+        advice: format!(
+            "First make sure that this address and port are registered in the target group and that the target's zone \
+             is enabled on the NLB (`aws elbv2 describe-target-health`). {CANDIDATES}"
+        ),
+        evidence: vec![
+            Fact::count("syns_arrived", 0, FactOrigin::Hook),
+            Fact::count("interface_packets", packets, FactOrigin::Interface),
+            Fact::seconds("watched_seconds", silence, FactOrigin::Hook),
+            Fact::seconds("interval_seconds", interval, FactOrigin::Settings),
+        ],
+    })
+}
+
+fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
+    let never: Vec<_> = expected
+        .iter()
+        .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
+        .collect();
+    let longest = never.iter().map(|node| node.interval).max()?;
+    let packets = receives(case, longest)?;
+    let waited = never.iter().map(|node| waited(case, node)).min()?;
+    let confidence = if waited >= 3 * longest { Confidence::Inferred } else { Confidence::Suspected };
+    let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
+    Some(Finding {
+        code: Code::ProbesMissing,
+        severity: Severity::Fault,
+        confidence: at_most(case, confidence),
+        class: class(case),
+        port: port(case),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "no SYN from {} in {} s of watching, {} was expected every {}",
+            list(&sources),
+            waited.as_secs(),
+            if sources.len() == 1 { "one" } else { "one of each" },
+            humantime(longest),
+        ),
+        advice: with_xdp(case),
+        evidence: vec![
+            Fact::count("syns_arrived", 0, FactOrigin::Hook),
+            Fact::count("interface_packets", packets, FactOrigin::Interface),
+            Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
+            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+        ],
+        sources,
+    })
+}
+
+fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
+    let seen: Vec<_> = expected.iter().filter(|node| node.last.is_some() && node.has_rhythm).collect();
+    let (silent, alive): (Vec<&&Expected>, Vec<_>) =
+        seen.iter().partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
+    let longest = silent.iter().map(|node| node.interval).max()?;
+    let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
+    let packets = receives(case, 3 * longest)?;
+    let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
+    let clients_go_on =
+        case.last_arrival(Role::Client).is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
+    let (code, severity, confidence) = if others_go_on {
+        (Code::ProbesStopped, Severity::Fault, Confidence::Inferred)
+    } else if !alive.is_empty() {
+        // The rest is late too: wait until it is silent or goes on.
+        return None;
+    } else if clients_go_on {
+        let surer = shortest_silence >= ALL_STOPPED;
+        let confidence = if surer { Confidence::Inferred } else { Confidence::Suspected };
+        (Code::ProbesStopped, Severity::Fault, confidence)
+    } else if shortest_silence >= WITHDRAWN {
+        (Code::ProbesStopped, Severity::Fault, Confidence::Inferred)
+    } else {
+        (Code::ProbesWithdrawn, Severity::Note, Confidence::Inferred)
+    };
+    let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();
+    let context = if others_go_on {
+        "another node goes on"
+    } else if clients_go_on {
+        "clients go on"
+    } else {
+        "clients stopped too"
+    };
+    Some(Finding {
+        code,
+        severity,
+        confidence: at_most(case, confidence),
+        class: class(case),
+        port: port(case),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "no SYN from {} for {} s after one every {}; {context}",
+            list(&sources),
+            shortest_silence.as_secs(),
+            humantime(longest),
+        ),
+        advice: if code == Code::ProbesWithdrawn {
+            "This is what a deregistration or a deploy looks like; nothing to do unless the task lives on."
+                .to_owned()
+        } else if others_go_on {
+            with_xdp(case)
+        } else {
+            format!(
+                "Deregistered on purpose, or a security group, ACL or NLB was changed. {}",
+                with_xdp(case)
+            )
+        },
+        evidence: vec![
+            Fact::seconds("silent_seconds", shortest_silence, FactOrigin::Hook),
+            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+            Fact::count("interface_packets", packets, FactOrigin::Interface),
+            Fact::count("other_nodes_alive", alive.len() as u64, FactOrigin::Hook),
+        ],
+        sources,
+    })
+}
+
+/// How long a node was expected in vain.
+fn waited(case: &Case<'_>, node: &Expected) -> Duration {
+    case.now.saturating_sub(node.known_since)
+}
+
+fn silence(case: &Case<'_>, node: &Expected) -> Duration {
+    case.now.saturating_sub(node.last.unwrap_or_default())
+}
+
+fn with_xdp(case: &Case<'_>) -> String {
+    match case.history.foreign_xdp() {
+        Some(program) => {
+            format!(
+                "First look at the XDP program on the interface ({program}): it can drop unseen. {CANDIDATES}"
+            )
+        }
+        None => CANDIDATES.to_owned(),
+    }
+}
+
+/// "30 s", "0.5 s".
+fn humantime(time: Duration) -> String {
+    let tenths = time.as_millis() / 100;
+    if tenths.is_multiple_of(10) {
+        format!("{} s", tenths / 10)
+    } else {
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    }
+}

@@ -1,0 +1,174 @@
+//! SYNs that reached TCP and got no SYN-ACK, or one whose handshake the listener could not finish.
+
+use crate::domain::{
+    diagnosis::{Case, Group, list, unaccounted},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    history::Track,
+    sample::{Listener, TallyKey},
+    stage::{Place, Stage},
+};
+
+/// Adds what keeps the group from being answered.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    if !case.concerns(group) {
+        return;
+    }
+    findings.extend(refused(case, group));
+    findings.extend(queue_full(case, group).or_else(|| no_route(case, group)));
+}
+
+/// NO_SOCKET on the SYN, RST out: nothing listens there, or something listens elsewhere.
+fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.no_socket(), |step| step.answered())?;
+    let refused: u64 = group.members.iter().map(|(_, track)| case.recent(track).refused).sum();
+    let listeners = case.history.listeners(case.history.local_port(group.port))?;
+    if refused == 0 {
+        return None;
+    }
+    let port = group.port;
+    let seconds = case.evidence_seconds();
+    let counted = format!(
+        "{} from {}: {} of {} SYNs refused with RST in {seconds} s",
+        group.class.name(),
+        list(&hit.sources),
+        hit.failed,
+        hit.of
+    );
+    let mut evidence = vec![
+        Fact::count("syns_without_socket", hit.failed, FactOrigin::Hook),
+        Fact::count("resets_sent", refused, FactOrigin::Hook),
+        Fact::count("listeners_on_port", listeners.len() as u64, FactOrigin::SocketTable),
+    ];
+    let (code, summary, advice) = if listeners.is_empty() {
+        (
+            Code::NoListener,
+            format!("{counted}, nothing listens on port {port}"),
+            format!(
+                "Start the application, or make it listen on {port}; compare with the container port of the task \
+                 definition and the port of the target group."
+            ),
+        )
+    } else {
+        let addresses = addresses(&listeners);
+        evidence.push(Fact::text("listening_on", addresses.clone(), FactOrigin::SocketTable));
+        (
+            Code::ListenerElsewhere,
+            format!("{counted}, the listener on port {port} is bound to {addresses} only"),
+            "Make the application listen on all addresses (0.0.0.0, or :: for both families).".to_owned(),
+        )
+    };
+    Some(Finding {
+        code,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(port),
+        sources: hit.sources,
+        stage: Stage::Answered,
+        place: Place::Listener,
+        summary,
+        advice,
+        evidence,
+    })
+}
+
+fn addresses(listeners: &[&Listener]) -> String {
+    let texts: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
+    texts.join(", ")
+}
+
+/// The listener's queue is over its limit, the kernel counted overflows, and attempts of this group went nowhere: not
+/// answered at all (overflow at the SYN), or answered and not finished (overflow at the final ACK).
+fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let overflows = case.history.host_growth(case.now).listen_overflows.filter(|count| *count > 0)?;
+    let listener = case.history.full_listener(group.port, case.now)?;
+    let stuck = stuck(group, |track| unaccounted(case, track) + unfinished(case, track));
+    if stuck.is_empty() {
+        return None;
+    }
+    let sources = labels(case, &stuck);
+    let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
+    let (backlog, limit) = (listener.backlog, listener.backlog_limit);
+    Some(Finding {
+        code: Code::AcceptQueueFull,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Answered,
+        place: Place::Listener,
+        summary: format!(
+            "{} from {}: {attempts} attempts left hanging in {} s, the accept queue holds {backlog} of {limit} \
+             and overflowed {overflows} times",
+            group.class.name(),
+            list(&sources),
+            case.evidence_seconds(),
+        ),
+        advice: "The application does not accept fast enough: look for a blocked or missing accept loop first, then \
+                 raise its listen backlog and net.core.somaxconn."
+            .to_owned(),
+        evidence: vec![
+            Fact::count("attempts_left_hanging", attempts, FactOrigin::Hook),
+            Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
+            Fact::count("accept_queue", u64::from(backlog), FactOrigin::SocketTable),
+            Fact::count("accept_queue_limit", u64::from(limit), FactOrigin::SocketTable),
+        ],
+        sources,
+    })
+}
+
+/// The kernel found no route for the SYN-ACK: it counts a listen drop, no overflow, and no packet is seen to drop.
+fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let growth = case.history.host_growth(case.now);
+    let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
+    let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
+    let overflows = growth.listen_overflows?;
+    let stuck = stuck(group, |track| unaccounted(case, track));
+    if overflows > 0 || stuck.is_empty() {
+        return None;
+    }
+    let sources = labels(case, &stuck);
+    let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
+    let example = sources.first().cloned().unwrap_or_default();
+    Some(Finding {
+        code: Code::NoReturnRoute,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Answered,
+        place: Place::HostNetwork,
+        summary: format!(
+            "{} from {}: {attempts} SYNs not answered in {} s, this host has no route back",
+            group.class.name(),
+            list(&sources),
+            case.evidence_seconds(),
+        ),
+        advice: format!(
+            "Add the route that `ip route get {}` misses.",
+            example.split('/').next().unwrap_or("")
+        ),
+        evidence: vec![
+            Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
+            Fact::count("out_no_routes", no_routes, FactOrigin::Netstat),
+            Fact::count("listen_drops", listen_drops, FactOrigin::Netstat),
+            Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
+        ],
+        sources,
+    })
+}
+
+/// Attempts that were answered and whose final ACK was never taken.
+pub fn unfinished(case: &Case<'_>, track: &Track) -> u64 {
+    case.settled(track).answered().saturating_sub(case.recent(track).established)
+}
+
+/// The members for which `count` is not zero.
+pub fn stuck(group: &Group<'_>, count: impl Fn(&Track) -> u64) -> Vec<(TallyKey, u64)> {
+    group.members.iter().map(|(key, track)| (*key, count(track))).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The labels of those members.
+pub fn labels(case: &Case<'_>, stuck: &[(TallyKey, u64)]) -> Vec<String> {
+    stuck.iter().map(|(key, _)| case.sources.label(key.slot)).collect()
+}

@@ -1,0 +1,104 @@
+//! The probe sources that are expected to be heard from: every NLB node that is known well enough to be missed.
+
+use std::time::Duration;
+
+use crate::domain::{
+    class::Role,
+    diagnosis::Case,
+    history::Track,
+    sample::TallyKey,
+    sources::{Origin, Source},
+    tally::{Dropped, Tally},
+};
+
+/// SYNs after which a sender in a named prefix is taken for a node: anybody may send one from there.
+const ARRIVALS_OF_A_NODE: u64 = 3;
+
+/// One expected probe source: an NLB node, or a prefix in which no node was heard yet.
+pub struct Expected {
+    /// Address or prefix.
+    pub label: String,
+    /// How often it is expected.
+    pub interval: Duration,
+    /// Since when it is known, or the agent watches.
+    pub known_since: Duration,
+    /// First SYN.
+    pub first: Option<Duration>,
+    /// Latest SYN.
+    pub last: Option<Duration>,
+    /// Whether its silence means something: it was named itself, or sent often enough.
+    pub has_rhythm: bool,
+    /// SYNs thrown away on this host in front of the agent's hook, within the window.
+    pub before_hook: u64,
+    /// Whether its address is IPv6, where it came from resolving a name.
+    resolved_v6: Option<bool>,
+    /// Its tally within the window, over all ports.
+    pub recent: Tally,
+}
+
+/// All of them, by prefix.
+pub fn expected(case: &Case<'_>) -> Vec<Expected> {
+    let mut expected = candidates(case);
+    // A dual-stack name resolves to both families; the target group has one of them.
+    let heard_family =
+        |v6: bool| expected.iter().any(|node| node.resolved_v6 == Some(v6) && node.first.is_some());
+    let families = (heard_family(false), heard_family(true));
+    expected.retain(|node| {
+        !matches!((node.resolved_v6, families), (Some(true), (true, false)) | (Some(false), (false, true)))
+    });
+    expected
+}
+
+fn candidates(case: &Case<'_>) -> Vec<Expected> {
+    let nodes: Vec<_> = case.sources.iter().filter(|source| source.role == Role::Node).collect();
+    let mut expected = Vec::new();
+    for source in &nodes {
+        let heard = case.heard_slots(source);
+        let has_learned = source.is_shared() && nodes.iter().any(|node| is_learned_from(node, source));
+        if source.slots > 1 && !heard.is_empty() {
+            expected
+                .extend(heard.into_iter().map(|slot| one(case, source, &[slot], case.sources.label(slot))));
+        } else if !has_learned {
+            expected.push(one(case, source, &heard, source.label()));
+        }
+    }
+    expected
+}
+
+fn is_learned_from(node: &Source, prefix: &Source) -> bool {
+    node.origin == Origin::Learned && prefix.network.contains(&node.network.addr())
+}
+
+fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expected {
+    let members: Vec<(TallyKey, &Track)> =
+        case.history.tracks().filter(|(key, _)| slots.contains(&key.slot)).collect();
+    let keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
+    let mut recent = Tally::default();
+    for (_, track) in &members {
+        recent.add(&case.recent(track));
+    }
+    let arrivals: u64 = members.iter().map(|(_, track)| track.total.arrived).sum();
+    let is_named = source.slots == 1 && !source.is_shared() && source.origin != Origin::Learned;
+    Expected {
+        label,
+        interval: case.history.interval(&keys, case.sources, case.now),
+        known_since: source.known_since,
+        first: members.iter().filter_map(|(_, track)| track.first_arrival).min(),
+        last: members.iter().filter_map(|(_, track)| track.last_arrival).max(),
+        has_rhythm: is_named || arrivals >= ARRIVALS_OF_A_NODE,
+        before_hook: recent.drops_of(Dropped::SynBeforeHook),
+        resolved_v6: matches!(source.origin, Origin::Dns(_)).then(|| source.network.addr().is_ipv6()),
+        recent,
+    }
+}
+
+impl Case<'_> {
+    /// The slots of a source that something was counted in.
+    fn heard_slots(&self, source: &Source) -> Vec<u32> {
+        let slots = source.slot..source.slot + source.slots;
+        let mut heard: Vec<_> =
+            self.history.tracks().map(|(key, _)| key.slot).filter(|slot| slots.contains(slot)).collect();
+        heard.dedup();
+        heard
+    }
+}

@@ -1,0 +1,160 @@
+//! From evidence and time to findings. Pure: the same history at the same moment gives the same findings.
+//!
+//! One file per stage that is not reached; [`precedence`] removes what a more specific cause explains.
+
+mod absence;
+mod admission;
+mod answer;
+mod expected;
+mod precedence;
+mod reply;
+mod translation;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::domain::{
+    class::{Role, SourceClass},
+    finding::Finding,
+    history::{GRACE, History, Track, Trouble},
+    sample::TallyKey,
+    sources::SourceTable,
+    tally::{Dropped, Tally},
+};
+
+pub use expected::{Expected, expected};
+pub use translation::Translation;
+
+/// Everything a conclusion may rest on.
+#[derive(Clone, Copy)]
+pub struct Case<'a> {
+    /// What was observed.
+    pub history: &'a History,
+    /// Who may send.
+    pub sources: &'a SourceTable,
+    /// The moment.
+    pub now: Duration,
+}
+
+/// The sources of one class on one port.
+pub struct Group<'a> {
+    /// Class.
+    pub class: SourceClass,
+    /// Port.
+    pub port: u16,
+    /// Its sources' tallies.
+    pub members: Vec<(TallyKey, &'a Track)>,
+}
+
+/// Trouble of one kind in a group.
+struct Hit {
+    sources: Vec<String>,
+    failed: u64,
+    of: u64,
+}
+
+/// All findings that hold now.
+pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for group in case.groups() {
+        admission::examine(case, &group, &mut findings);
+        answer::examine(case, &group, &mut findings);
+        reply::examine(case, &group, &mut findings);
+    }
+    absence::examine(case, &mut findings);
+    translation::examine(case, &mut findings);
+    precedence::apply(&mut findings);
+    findings
+}
+
+/// Whether and where a watched port's traffic is translated inside the host.
+pub fn translation(case: &Case<'_>, port: u16) -> Translation {
+    translation::find(case, port)
+}
+
+/// What happened to recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor
+/// answered, although old enough.
+pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
+    let recent = case.settled(track);
+    let accounted = recent.dropped()
+        + recent.no_socket()
+        + recent.refused
+        + recent.drops_of(Dropped::DuplicateSyn)
+        + recent.drops_of(Dropped::SynAck)
+        + recent.synacks;
+    // A SYN that comes again is answered again or counted as a duplicate; SYN-ACKs sent by timer may exceed the SYNs.
+    recent.arrived.saturating_sub(accounted)
+}
+
+impl<'a> Case<'a> {
+    /// Sources by class and port.
+    pub fn groups(&self) -> Vec<Group<'a>> {
+        let mut groups: BTreeMap<(SourceClass, u16), Vec<(TallyKey, &'a Track)>> = BTreeMap::new();
+        for (key, track) in self.history.tracks() {
+            groups.entry((self.history.class(key, self.sources), key.port)).or_default().push((key, track));
+        }
+        groups.into_iter().map(|((class, port), members)| Group { class, port, members }).collect()
+    }
+
+    /// Whether trouble of this group is anybody's concern. A firewall that turns strangers away does its work, so
+    /// unnamed sources count only while nobody is named, and then only when none of them comes through.
+    pub fn concerns(&self, group: &Group<'_>) -> bool {
+        group.class != SourceClass::Other || self.sources.is_empty()
+    }
+
+    /// Tally of a source within the window, without the attempts that are too young to judge.
+    pub fn settled(&self, track: &Track) -> Tally {
+        let to = self.now.saturating_sub(GRACE);
+        track.between(self.now.saturating_sub(self.history.window()), to)
+    }
+
+    /// Tally of a source within the window.
+    pub fn recent(&self, track: &Track) -> Tally {
+        track.between(self.now.saturating_sub(self.history.window()), self.now)
+    }
+
+    /// The members of a group with trouble of one kind.
+    fn hit(
+        &self,
+        group: &Group<'_>,
+        failing: impl Fn(&Tally) -> u64 + Copy,
+        passing: impl Fn(&Tally) -> u64 + Copy,
+    ) -> Option<Hit> {
+        let mut hit = Hit { sources: Vec::new(), failed: 0, of: 0 };
+        for (key, track) in &group.members {
+            if let Some(Trouble { failed, of }) = self.history.trouble(track, self.now, failing, passing) {
+                hit.sources.push(self.sources.label(key.slot));
+                hit.failed += failed;
+                hit.of += of;
+            }
+        }
+        (!hit.sources.is_empty()).then_some(hit)
+    }
+
+    /// Seconds of evidence in the window, for a summary.
+    fn evidence_seconds(&self) -> u64 {
+        self.now.min(self.history.window()).as_secs().max(1)
+    }
+
+    /// Latest arrival among sources of a role.
+    fn last_arrival(&self, role: Role) -> Option<Duration> {
+        self.history
+            .tracks()
+            .filter(|(key, _)| self.sources.role(key.slot) == role)
+            .filter_map(|(_, track)| track.last_arrival)
+            .max()
+    }
+}
+
+/// "10.0.1.23", "10.0.1.23 and 10.0.2.31", "10.0.1.23 and 4 others".
+fn list(sources: &[String]) -> String {
+    match sources {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [first, rest @ ..] => format!("{first} and {} others", rest.len()),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

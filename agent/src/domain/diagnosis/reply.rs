@@ -1,0 +1,117 @@
+//! SYN-ACKs that were made and did not reach the peer.
+
+use crate::domain::{
+    class::SourceClass,
+    diagnosis::{
+        Case, Group,
+        answer::{labels, stuck, unfinished},
+        list,
+    },
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    stage::{Place, Stage},
+    tally::Dropped,
+};
+
+/// Adds what keeps the group's handshakes from being finished.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    if case.concerns(group) {
+        findings.extend(dropped(case, group).or_else(|| lost(case, group)));
+    }
+}
+
+/// The host itself dropped the SYN-ACK, with a reason.
+fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.drops_of(Dropped::SynAck), |step| step.established)?;
+    let mut reasons: Vec<_> = group
+        .members
+        .iter()
+        .flat_map(|(_, track)| case.recent(track).drops.into_keys())
+        .filter(|(what, _)| *what == Dropped::SynAck)
+        .map(|(_, reason)| reason.0)
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let by_netfilter = reasons == ["NETFILTER_DROP"];
+    let reasons = reasons.join(", ");
+    Some(Finding {
+        code: Code::ReplyDropped,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Established,
+        place: if by_netfilter { Place::HostFirewall } else { Place::HostNetwork },
+        summary: format!(
+            "{} from {}: {} SYN-ACKs dropped on this host in {} s ({reasons})",
+            group.class.name(),
+            list(&hit.sources),
+            hit.failed,
+            case.evidence_seconds(),
+        ),
+        advice: if by_netfilter {
+            format!(
+                "Let replies from tcp/{} out in this namespace's output rules (`nft list ruleset`).",
+                group.port
+            )
+        } else {
+            "The drop reason in the evidence is the kernel's own (include/net/dropreason-core.h).".to_owned()
+        },
+        evidence: vec![
+            Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
+            Fact::text("drop_reason", reasons, FactOrigin::Hook),
+        ],
+        sources: hit.sources,
+    })
+}
+
+/// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
+fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    if case.history.host_growth(case.now).listen_overflows? > 0 {
+        return None;
+    }
+    let stuck =
+        stuck(
+            group,
+            |track| {
+                if case.recent(track).synack_retransmits > 0 { unfinished(case, track) } else { 0 }
+            },
+        );
+    if stuck.is_empty() {
+        return None;
+    }
+    let sources = labels(case, &stuck);
+    let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
+    let retransmits: u64 = stuck
+        .iter()
+        .filter_map(|(key, _)| case.history.track(*key))
+        .map(|track| case.recent(track).synack_retransmits)
+        .sum();
+    let towards = if group.class == SourceClass::Client { "the clients" } else { "the NLB" };
+    Some(Finding {
+        code: Code::ReplyLost,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Established,
+        place: Place::ReturnPath,
+        summary: format!(
+            "{} from {}: {attempts} handshakes answered and never finished in {} s, SYN-ACK sent again {retransmits} \
+             times",
+            group.class.name(),
+            list(&sources),
+            case.evidence_seconds(),
+        ),
+        advice: format!(
+            "The reply leaves this host and does not reach {towards}: NACLs are stateless, so the task subnet's \
+             outbound rules must admit 1024-65535 to {towards}' subnets; then look at route tables and appliances on \
+             the way back."
+        ),
+        evidence: vec![
+            Fact::count("handshakes_unfinished", attempts, FactOrigin::Hook),
+            Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),
+            Fact::count("listen_overflows", 0, FactOrigin::Netstat),
+        ],
+        sources,
+    })
+}

@@ -1,0 +1,264 @@
+//! A conclusion, with its proof.
+
+use serde::Serialize;
+
+use crate::domain::{
+    class::SourceClass,
+    stage::{Place, Stage},
+};
+
+/// Stable finding codes. Each is reported with the severity and confidence that its proof reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// A known NLB node was never seen.
+    ProbesMissing,
+    /// A node that was seen fell silent.
+    ProbesStopped,
+    /// All nodes and all clients stopped together.
+    ProbesWithdrawn,
+    /// No SYN for the port from anybody, while the interface receives.
+    NothingArrives,
+    /// Netfilter drops SYNs.
+    HostFirewall,
+    /// The reverse path filter drops SYNs.
+    ReversePathFilter,
+    /// Somebody else's BPF program drops SYNs.
+    BpfDrop,
+    /// SYNs arrive with a wrong checksum.
+    BadChecksum,
+    /// The network layers drop SYNs for another reason.
+    HostDrop,
+    /// Nothing listens on the port.
+    NoListener,
+    /// Something listens on the port, but not where the SYNs go.
+    ListenerElsewhere,
+    /// The accept queue is full.
+    AcceptQueueFull,
+    /// There is no route back to the sender.
+    NoReturnRoute,
+    /// SYN-ACKs leave and nothing comes back.
+    ReplyLost,
+    /// SYN-ACKs are dropped on this host.
+    ReplyDropped,
+    /// Traffic to the port is redirected inside the host.
+    PortTranslated,
+}
+
+impl Code {
+    /// All codes that this version can report.
+    pub const ALL: [Self; 16] = [
+        Self::ProbesMissing,
+        Self::ProbesStopped,
+        Self::ProbesWithdrawn,
+        Self::NothingArrives,
+        Self::HostFirewall,
+        Self::ReversePathFilter,
+        Self::BpfDrop,
+        Self::BadChecksum,
+        Self::HostDrop,
+        Self::NoListener,
+        Self::ListenerElsewhere,
+        Self::AcceptQueueFull,
+        Self::NoReturnRoute,
+        Self::ReplyLost,
+        Self::ReplyDropped,
+        Self::PortTranslated,
+    ];
+
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProbesMissing => "probes_missing",
+            Self::ProbesStopped => "probes_stopped",
+            Self::ProbesWithdrawn => "probes_withdrawn",
+            Self::NothingArrives => "nothing_arrives",
+            Self::HostFirewall => "host_firewall",
+            Self::ReversePathFilter => "reverse_path_filter",
+            Self::BpfDrop => "bpf_drop",
+            Self::BadChecksum => "bad_checksum",
+            Self::HostDrop => "host_drop",
+            Self::NoListener => "no_listener",
+            Self::ListenerElsewhere => "listener_elsewhere",
+            Self::AcceptQueueFull => "accept_queue_full",
+            Self::NoReturnRoute => "no_return_route",
+            Self::ReplyLost => "reply_lost",
+            Self::ReplyDropped => "reply_dropped",
+            Self::PortTranslated => "port_translated",
+        }
+    }
+}
+
+/// How bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Connections of the class die of it.
+    Fault,
+}
+
+impl Severity {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// How sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// It looks so; alone it makes the verdict inconclusive.
+    Suspected,
+    /// It follows from what is missing.
+    Inferred,
+    /// The kernel said so.
+    Proven,
+}
+
+impl Confidence {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspected => "suspected",
+            Self::Inferred => "inferred",
+            Self::Proven => "proven",
+        }
+    }
+}
+
+/// Where a fact was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FactOrigin {
+    /// A program of ours.
+    Hook,
+    /// `/proc/net/netstat`, `/proc/net/snmp` and their like.
+    Netstat,
+    /// The socket table.
+    SocketTable,
+    /// The interface's own counters.
+    Interface,
+    /// What the operator said.
+    Settings,
+}
+
+impl FactOrigin {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Netstat => "netstat",
+            Self::SocketTable => "socket_table",
+            Self::Interface => "interface",
+            Self::Settings => "settings",
+        }
+    }
+}
+
+/// The value of a fact.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A number of things.
+    Count(u64),
+    /// A time in seconds.
+    Seconds(f64),
+    /// A name.
+    Text(String),
+}
+
+/// One counted fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Stable name with its unit, such as `syns_dropped`.
+    pub name: &'static str,
+    /// How much.
+    pub value: Value,
+    /// Where it was read.
+    pub origin: FactOrigin,
+}
+
+impl Fact {
+    /// A counted fact.
+    pub const fn count(name: &'static str, count: u64, origin: FactOrigin) -> Self {
+        Self { name, value: Value::Count(count), origin }
+    }
+
+    /// A time.
+    pub const fn seconds(name: &'static str, time: std::time::Duration, origin: FactOrigin) -> Self {
+        Self { name, value: Value::Seconds(time.as_millis() as f64 / 1000.0), origin }
+    }
+
+    /// A name.
+    pub const fn text(name: &'static str, text: String, origin: FactOrigin) -> Self {
+        Self { name, value: Value::Text(text), origin }
+    }
+}
+
+/// A conclusion about one class on one port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What.
+    pub code: Code,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Whom it hits.
+    pub class: SourceClass,
+    /// Port; `None` when it is about all watched ports.
+    pub port: Option<u16>,
+    /// Sources it hits.
+    pub sources: Vec<String>,
+    /// The stage that is not reached.
+    pub stage: Stage,
+    /// Where it dies.
+    pub place: Place,
+    /// One sentence with the figures.
+    pub summary: String,
+    /// What to change.
+    pub advice: String,
+    /// The proof.
+    pub evidence: Vec<Fact>,
+}
+
+/// What stays the same while a finding is open: figures and sources may change.
+pub type FindingKey = (Code, Option<u16>, SourceClass);
+
+impl Finding {
+    /// What stays the same while it is open.
+    pub const fn key(&self) -> FindingKey {
+        (self.code, self.port, self.class)
+    }
+
+    /// Makes the verdict `fault`.
+    pub fn is_fault(&self) -> bool {
+        self.severity == Severity::Fault && self.confidence > Confidence::Suspected
+    }
+
+    /// Makes the verdict `inconclusive` when nothing else does more.
+    pub fn is_suspicion(&self) -> bool {
+        self.severity == Severity::Fault && self.confidence == Confidence::Suspected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once_and_serialised_by_its_name() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).ok(), Some(code.name().into()));
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

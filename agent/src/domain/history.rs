@@ -1,0 +1,337 @@
+//! What was observed so far, as much of it as a conclusion can rest on.
+//!
+//! Samples go in, differences per source are kept for one window, and questions about them are answered.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::domain::{
+    class::{Priors, SourceClass},
+    sample::{HostCounters, Listener, Loss, Sample, TallyKey},
+    sources::SourceTable,
+    tally::{Tally, growth},
+};
+
+/// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Shortest and longest interval an NLB health check can have (AWS, NLB health check settings).
+const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// A handshake under way is no lost one: attempts younger than this are not held against anybody. The kernel sends a
+/// SYN-ACK again after one second (TCP_TIMEOUT_INIT, include/net/tcp.h, v6.1).
+pub const GRACE: Duration = Duration::from_secs(1);
+
+/// What the diagnosis was told.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Watched ports, the health check port included.
+    pub ports: Vec<u16>,
+    /// What is known of the target group.
+    pub priors: Priors,
+    /// `--health-interval`.
+    pub health_interval: Option<Duration>,
+    /// `--expect-clients`.
+    pub expect_clients: bool,
+}
+
+/// What one source did on one port.
+#[derive(Clone, Debug, Default)]
+pub struct Track {
+    /// Since the agent began to watch.
+    pub total: Tally,
+    /// When the first SYN was seen.
+    pub first_arrival: Option<Duration>,
+    /// When the latest SYN was seen.
+    pub last_arrival: Option<Duration>,
+    /// Differences between readings, oldest first, one window long; readings without a difference are left out.
+    steps: VecDeque<(Duration, Tally)>,
+    gaps: VecDeque<Duration>,
+}
+
+impl Track {
+    fn record(&mut self, at: Duration, step: Tally, keep_from: Duration) {
+        while self.steps.front().is_some_and(|(when, _)| *when < keep_from) {
+            self.steps.pop_front();
+        }
+        if step.is_empty() {
+            return;
+        }
+        if step.arrived > 0 {
+            if let Some(last) = self.last_arrival.replace(at) {
+                self.gaps.push_back(at - last);
+                if self.gaps.len() > 8 {
+                    self.gaps.pop_front();
+                }
+            }
+            self.first_arrival.get_or_insert(at);
+        }
+        self.total.add(&step);
+        self.steps.push_back((at, step));
+    }
+
+    /// Sum of the readings after `from` up to and including `to`.
+    pub fn between(&self, from: Duration, to: Duration) -> Tally {
+        let mut sum = Tally::default();
+        for (_, step) in self.steps.iter().filter(|(at, _)| *at > from && *at <= to) {
+            sum.add(step);
+        }
+        sum
+    }
+
+    /// How often a SYN comes, and in how long the next is due; when there were three pauses at least, none much longer
+    /// than another.
+    pub fn rhythm(&self, now: Duration) -> Option<(Duration, Duration)> {
+        let (shortest, longest) = (self.gaps.iter().min()?, self.gaps.iter().max()?);
+        if self.gaps.len() < 3 || *longest > *shortest * 3 / 2 {
+            return None;
+        }
+        let every = self.gaps.iter().sum::<Duration>() / self.gaps.len() as u32;
+        let due = self.last_arrival? + every;
+        (now <= due + every).then(|| (every, due.saturating_sub(now)))
+    }
+
+    /// The longest pause between arrivals, as a cautious guess at the interval: once there were four pauses in a
+    /// minute's watching or more.
+    fn learned_interval(&self, now: Duration) -> Option<Duration> {
+        let watched = now.checked_sub(self.first_arrival?)?;
+        if self.gaps.len() < 4 || watched < Duration::from_secs(60) {
+            return None;
+        }
+        self.gaps.iter().max().map(|gap| (*gap).clamp(INTERVAL_RANGE.0, INTERVAL_RANGE.1))
+    }
+}
+
+/// Trouble of one kind that one source has, in the current window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// How many attempts failed.
+    pub failed: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Growth of the namespace's counters between two readings.
+#[derive(Clone, Debug, Default)]
+struct HostStep {
+    at: Duration,
+    counters: HostCounters,
+    full_listeners: Vec<Listener>,
+}
+
+/// Everything observed so far.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What the diagnosis was told.
+    pub watch: Watch,
+    tracks: BTreeMap<TallyKey, Track>,
+    host: VecDeque<HostStep>,
+    latest: Sample,
+    has_sample: bool,
+    translated: BTreeMap<u16, u16>,
+}
+
+impl History {
+    /// Nothing observed yet.
+    pub fn new(watch: Watch) -> Self {
+        Self {
+            watch,
+            tracks: BTreeMap::new(),
+            host: VecDeque::new(),
+            latest: Sample::default(),
+            has_sample: false,
+            translated: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in one observation. The first one is the baseline for the counters of the namespace; the tallies begin
+    /// at zero with the programs.
+    pub fn observe(&mut self, sample: Sample) {
+        let at = sample.at;
+        let keep_from = at.saturating_sub(self.window());
+        for (key, tally) in &sample.tallies {
+            let before = self.latest.tallies.get(key);
+            let step = before.map_or_else(|| tally.clone(), |before| tally.since(before));
+            self.tracks.entry(*key).or_default().record(at, step, keep_from);
+        }
+        while self.host.front().is_some_and(|step| step.at < keep_from) {
+            self.host.pop_front();
+        }
+        let before = if self.has_sample { self.latest.host } else { sample.host };
+        self.host.push_back(HostStep {
+            at,
+            counters: sample.host.since(&before),
+            full_listeners: sample
+                .listeners
+                .iter()
+                .flatten()
+                .filter(|listener| listener.is_full() && self.watches(listener.port))
+                .cloned()
+                .collect(),
+        });
+        self.latest = sample;
+        self.has_sample = true;
+    }
+
+    /// When the latest observation was made.
+    pub const fn at(&self) -> Duration {
+        self.latest.at
+    }
+
+    /// How far back a conclusion looks: three intervals and five seconds, like `diagnose --wait auto`.
+    pub fn window(&self) -> Duration {
+        3 * self.watch.health_interval.unwrap_or(DEFAULT_INTERVAL) + Duration::from_secs(5)
+    }
+
+    /// The interval at which a source is expected to probe: given, learned where it only probes, else the default.
+    pub fn interval(&self, keys: &[TallyKey], sources: &SourceTable, now: Duration) -> Duration {
+        if let Some(given) = self.watch.health_interval {
+            return given;
+        }
+        keys.iter()
+            .filter(|key| self.class(**key, sources) == SourceClass::NlbProbe)
+            .filter_map(|key| self.tracks.get(key)?.learned_interval(now))
+            .max()
+            .unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// Class of a tally.
+    pub fn class(&self, key: TallyKey, sources: &SourceTable) -> SourceClass {
+        self.watch.priors.classify(sources.role(key.slot), key.port)
+    }
+
+    /// What each source did, by slot and port.
+    pub fn tracks(&self) -> impl Iterator<Item = (TallyKey, &Track)> {
+        self.tracks.iter().map(|(key, track)| (*key, track))
+    }
+
+    /// What one source did on one port.
+    pub fn track(&self, key: TallyKey) -> Option<&Track> {
+        self.tracks.get(&key)
+    }
+
+    /// Trouble of one kind: `failing` counts the failed attempts in a step, `passing` those that came through.
+    ///
+    /// It ends when attempts came through and none failed for two intervals, or none failed for a whole window: a
+    /// rule that drops every other packet must not make the finding flap.
+    pub fn trouble(
+        &self,
+        track: &Track,
+        now: Duration,
+        failing: impl Fn(&Tally) -> u64,
+        passing: impl Fn(&Tally) -> u64,
+    ) -> Option<Trouble> {
+        let recent = track.steps.iter().filter(|(at, _)| now.saturating_sub(*at) <= self.window());
+        let (mut failed, mut passed, mut last_failure, mut passed_since) = (0, 0, None, 0);
+        for (at, step) in recent {
+            let (failures, passes) = (failing(step), passing(step));
+            failed += failures;
+            passed += passes;
+            if failures > 0 {
+                last_failure = Some(*at);
+                passed_since = 0;
+            }
+            passed_since += passes;
+        }
+        let quiet = now.saturating_sub(last_failure?);
+        let interval = self.watch.health_interval.unwrap_or(DEFAULT_INTERVAL);
+        if passed_since > 0 && quiet > 2 * interval {
+            return None;
+        }
+        Some(Trouble { failed, of: failed + passed })
+    }
+
+    /// Growth of the namespace's counters within the window.
+    pub fn host_growth(&self, now: Duration) -> HostCounters {
+        self.host_growth_since(now.saturating_sub(self.window()))
+    }
+
+    /// Packets of any kind that the interface received since `from`; `None` when its counter cannot be read.
+    pub fn interface_packets_since(&self, from: Duration) -> Option<u64> {
+        self.host_growth_since(from).interface_packets
+    }
+
+    fn host_growth_since(&self, from: Duration) -> HostCounters {
+        let mut sum = HostCounters::default();
+        for step in self.host.iter().filter(|step| step.at > from) {
+            sum.add(&step.counters);
+        }
+        sum
+    }
+
+    /// The listener of a port that was seen over its limit within the window, the fullest reading.
+    pub fn full_listener(&self, port: u16, now: Duration) -> Option<&Listener> {
+        let port = self.local_port(port);
+        let from = now.saturating_sub(self.window());
+        self.host
+            .iter()
+            .filter(|step| step.at > from)
+            .flat_map(|step| &step.full_listeners)
+            .filter(|listener| listener.port == port)
+            .max_by_key(|listener| listener.backlog)
+    }
+
+    /// Listeners on a port as last read; `None` when the socket table cannot be read.
+    pub fn listeners(&self, port: u16) -> Option<Vec<&Listener>> {
+        let all = self.latest.listeners.as_ref()?;
+        Some(all.iter().filter(|listener| listener.port == port).collect())
+    }
+
+    /// Somebody else's XDP program in front of every hook of ours.
+    pub fn foreign_xdp(&self) -> Option<&str> {
+        self.latest.foreign_xdp.as_deref()
+    }
+
+    /// What the agent itself failed to record.
+    pub const fn loss(&self) -> Loss {
+        self.latest.loss
+    }
+
+    /// Connections completed on unwatched local ports: (slot, local port) and how many.
+    pub fn elsewhere(&self) -> impl Iterator<Item = (u32, u16, u64)> {
+        self.latest.elsewhere.iter().map(|((slot, port), count)| (*slot, *port, *count))
+    }
+
+    /// From now on the stages behind `answered` of `port` are followed on `local_port`.
+    pub fn follow(&mut self, port: u16, local_port: u16) {
+        self.translated.insert(port, local_port);
+    }
+
+    /// Where the connections of a watched port end up: itself, or the port it is translated to.
+    pub fn local_port(&self, port: u16) -> u16 {
+        self.translated.get(&port).copied().unwrap_or(port)
+    }
+
+    fn watches(&self, port: u16) -> bool {
+        self.watch.ports.contains(&port) || self.translated.values().any(|local| *local == port)
+    }
+}
+
+impl HostCounters {
+    /// What was counted since `earlier`; a counter missing in either is missing.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let both = |now: Option<u64>, before: Option<u64>| Some(growth(now?, before?));
+        Self {
+            listen_overflows: both(self.listen_overflows, earlier.listen_overflows),
+            listen_drops: both(self.listen_drops, earlier.listen_drops),
+            out_no_routes: both(self.out_no_routes, earlier.out_no_routes),
+            syncookies_sent: both(self.syncookies_sent, earlier.syncookies_sent),
+            interface_packets: both(self.interface_packets, earlier.interface_packets),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let sum = |mine: &mut Option<u64>, theirs: Option<u64>| {
+            if let Some(theirs) = theirs {
+                *mine = Some(mine.unwrap_or(0) + theirs);
+            }
+        };
+        sum(&mut self.listen_overflows, other.listen_overflows);
+        sum(&mut self.listen_drops, other.listen_drops);
+        sum(&mut self.out_no_routes, other.out_no_routes);
+        sum(&mut self.syncookies_sent, other.syncookies_sent);
+        sum(&mut self.interface_packets, other.interface_packets);
+    }
+}

@@ -1,0 +1,16 @@
+//! The pure part: classes, tallies, evidence, findings, the diagnosis. No I/O, no clock: time is an argument, a
+//! [`std::time::Duration`] since the agent started to watch.
+//!
+//! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
+
+pub mod class;
+pub mod diagnosis;
+pub mod finding;
+pub mod history;
+pub mod ledger;
+pub mod reason;
+pub mod sample;
+pub mod sources;
+pub mod stage;
+pub mod tally;
+pub mod verdict;

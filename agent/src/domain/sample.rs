@@ -1,0 +1,99 @@
+//! One observation: every counter as read at one moment. An absent counter is `None`, never zero.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use crate::domain::{stage::Stage, tally::Tally};
+
+/// Which tally: a source slot and a watched port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TallyKey {
+    /// Source slot (see [`crate::domain::sources`]).
+    pub slot: u32,
+    /// Watched port.
+    pub port: u16,
+}
+
+/// Everything read at one moment from one target.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// When, since the agent began to watch.
+    pub at: Duration,
+    /// Cumulative tallies since attach; those that are all zero may be left out.
+    pub tallies: BTreeMap<TallyKey, Tally>,
+    /// Counters of the target's network namespace.
+    pub host: HostCounters,
+    /// TCP listeners of the namespace; `None` when they could not be read.
+    pub listeners: Option<Vec<Listener>>,
+    /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).
+    pub elsewhere: BTreeMap<(u32, u16), u64>,
+    /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of ours.
+    pub foreign_xdp: Option<String>,
+    /// What the agent itself failed to record, cumulative.
+    pub loss: Loss,
+}
+
+/// Counters of one network namespace, cumulative since it exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostCounters {
+    /// `TcpExt: ListenOverflows`: SYNs or final ACKs refused because an accept queue was full.
+    pub listen_overflows: Option<u64>,
+    /// `TcpExt: ListenDrops`: the same and every other reason a listener gave up an attempt.
+    pub listen_drops: Option<u64>,
+    /// `Ip: OutNoRoutes` plus `Ip6OutNoRoutes`.
+    pub out_no_routes: Option<u64>,
+    /// `TcpExt: SyncookiesSent`.
+    pub syncookies_sent: Option<u64>,
+    /// Packets the interface received, whatever they were.
+    pub interface_packets: Option<u64>,
+}
+
+/// A TCP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Address it is bound to; unspecified for all.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Connections waiting to be accepted.
+    pub backlog: u32,
+    /// Most that may wait; one more than this is full (`sk_acceptq_is_full`, include/net/sock.h, v6.1).
+    pub backlog_limit: u32,
+}
+
+impl Listener {
+    /// Full as the kernel means it.
+    pub const fn is_full(&self) -> bool {
+        self.backlog > self.backlog_limit
+    }
+}
+
+/// What the agent itself failed to record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Drops that found the drop table full.
+    pub drops: u64,
+    /// Connections on unwatched ports that found their table full.
+    pub elsewhere: u64,
+    /// Times a program of ours was skipped because it would have interrupted itself.
+    pub recursion_misses: u64,
+    /// NLB sources that got no tally of their own because there was no slot left.
+    pub sources: u64,
+}
+
+impl Loss {
+    /// Sum of all kinds.
+    pub const fn total(&self) -> u64 {
+        self.drops + self.elsewhere + self.recursion_misses + self.sources
+    }
+}
+
+/// Something this host does not let the agent see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlindSpot {
+    /// Stable id, as `agent check` names it.
+    pub id: &'static str,
+    /// Stages about which nothing can be said.
+    pub stages: Vec<Stage>,
+    /// What is missing, why, and what to do.
+    pub text: String,
+}

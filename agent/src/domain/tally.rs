@@ -1,0 +1,172 @@
+//! Counts of one (source, port): summed over the CPUs, cumulative or as a difference between two readings.
+
+use std::collections::BTreeMap;
+
+use crate::domain::reason::{Meaning, Reason};
+
+/// Which packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    /// An inbound SYN that had been counted as arrived.
+    Syn,
+    /// An inbound SYN in front of the agent's hook: never counted as arrived.
+    SynBeforeHook,
+    /// A SYN-ACK of this host.
+    SynAck,
+    /// A duplicate SYN of a handshake under way: nothing is lost.
+    DuplicateSyn,
+}
+
+/// Counts of one (source, port).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// SYNs seen at the interface, retransmitted ones included.
+    pub arrived: u64,
+    /// SYN-ACKs that left, retransmitted ones included.
+    pub synacks: u64,
+    /// Of `synacks`, those without a request socket: SYN cookies.
+    pub cookies: u64,
+    /// RSTs that answered a SYN.
+    pub refused: u64,
+    /// SYN-ACKs sent again.
+    pub synack_retransmits: u64,
+    /// Handshakes completed.
+    pub established: u64,
+    /// Connections the application answered, or closed in order when the peer sent nothing.
+    pub served: u64,
+    /// Connections that ended without either.
+    pub unserved: u64,
+    /// Dropped packets by what and why.
+    pub drops: BTreeMap<(Dropped, Reason), u64>,
+}
+
+impl Tally {
+    /// Inbound SYNs that the host's network layers threw away after they arrived.
+    pub fn dropped(&self) -> u64 {
+        self.sum(|dropped, meaning| dropped == Dropped::Syn && meaning != Meaning::ReachedTcp)
+    }
+
+    /// SYNs that reached TCP.
+    pub fn admitted(&self) -> u64 {
+        self.arrived.saturating_sub(self.dropped())
+    }
+
+    /// Connection attempts that were answered: SYN-ACKs without their retransmissions.
+    pub fn answered(&self) -> u64 {
+        self.synacks.saturating_sub(self.synack_retransmits)
+    }
+
+    /// SYNs that met no socket.
+    pub fn no_socket(&self) -> u64 {
+        self.drops.get(&(Dropped::Syn, Reason("NO_SOCKET"))).copied().unwrap_or(0)
+    }
+
+    /// Drops of one kind with one meaning.
+    pub fn drops_with(&self, what: Dropped, meaning: Meaning) -> u64 {
+        self.sum(|dropped, why| dropped == what && why == meaning)
+    }
+
+    /// Drops of one kind.
+    pub fn drops_of(&self, what: Dropped) -> u64 {
+        self.sum(|dropped, _| dropped == what)
+    }
+
+    fn sum(&self, wanted: impl Fn(Dropped, Meaning) -> bool) -> u64 {
+        self.drops
+            .iter()
+            .filter(|((dropped, reason), _)| wanted(*dropped, reason.meaning()))
+            .map(|(_, n)| n)
+            .sum()
+    }
+
+    /// Nothing counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another tally.
+    pub fn add(&mut self, other: &Self) {
+        self.arrived += other.arrived;
+        self.synacks += other.synacks;
+        self.cookies += other.cookies;
+        self.refused += other.refused;
+        self.synack_retransmits += other.synack_retransmits;
+        self.established += other.established;
+        self.served += other.served;
+        self.unserved += other.unserved;
+        for (key, count) in &other.drops {
+            *self.drops.entry(*key).or_default() += count;
+        }
+    }
+
+    /// What was counted since `earlier`. A counter that went backwards was reset: all of it is new.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut drops = BTreeMap::new();
+        for (key, count) in &self.drops {
+            let new = growth(*count, earlier.drops.get(key).copied().unwrap_or(0));
+            if new > 0 {
+                drops.insert(*key, new);
+            }
+        }
+        Self {
+            arrived: growth(self.arrived, earlier.arrived),
+            synacks: growth(self.synacks, earlier.synacks),
+            cookies: growth(self.cookies, earlier.cookies),
+            refused: growth(self.refused, earlier.refused),
+            synack_retransmits: growth(self.synack_retransmits, earlier.synack_retransmits),
+            established: growth(self.established, earlier.established),
+            served: growth(self.served, earlier.served),
+            unserved: growth(self.unserved, earlier.unserved),
+            drops,
+        }
+    }
+}
+
+/// Growth of a cumulative counter. One that went backwards was reset: all of it is new.
+pub fn growth(now: u64, before: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_drop(dropped: Dropped, reason: &'static str, count: u64) -> Tally {
+        Tally { arrived: 10, drops: BTreeMap::from([((dropped, Reason(reason)), count)]), ..Tally::default() }
+    }
+
+    #[test]
+    fn only_drops_of_the_network_layers_behind_the_hook_are_subtracted() {
+        assert_eq!(with_drop(Dropped::Syn, "NETFILTER_DROP", 4).admitted(), 6);
+        assert_eq!(with_drop(Dropped::Syn, "NO_SOCKET", 4).admitted(), 10);
+        assert_eq!(with_drop(Dropped::SynBeforeHook, "NOT_SPECIFIED", 4).admitted(), 10);
+        assert_eq!(with_drop(Dropped::DuplicateSyn, "NOT_SPECIFIED", 4).admitted(), 10);
+        assert_eq!(with_drop(Dropped::SynAck, "NETFILTER_DROP", 4).admitted(), 10);
+    }
+
+    #[test]
+    fn retransmitted_answers_count_once() {
+        let tally = Tally { synacks: 20, synack_retransmits: 15, ..Tally::default() };
+        assert_eq!(tally.answered(), 5);
+        let dropped_on_the_way_out = Tally { synacks: 0, synack_retransmits: 3, ..Tally::default() };
+        assert_eq!(dropped_on_the_way_out.answered(), 0);
+    }
+
+    #[test]
+    fn a_counter_that_went_backwards_was_reset() {
+        let earlier = Tally { arrived: 100, ..with_drop(Dropped::Syn, "NETFILTER_DROP", 9) };
+        let now = Tally { arrived: 3, ..with_drop(Dropped::Syn, "NETFILTER_DROP", 2) };
+        let difference = now.since(&earlier);
+        assert_eq!((difference.arrived, difference.dropped()), (3, 2));
+    }
+
+    #[test]
+    fn differences_add_up_to_the_whole() {
+        let first = with_drop(Dropped::Syn, "NETFILTER_DROP", 2);
+        let mut second = first.clone();
+        second.add(&with_drop(Dropped::Syn, "IP_RPFILTER", 5));
+        let mut sum = first.clone();
+        sum.add(&second.since(&first));
+        assert_eq!(sum, second);
+    }
+}

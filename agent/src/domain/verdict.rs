@@ -1,0 +1,155 @@
+//! The answer in one word, and why.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::{
+    class::SourceClass,
+    diagnosis::{Case, Translation, expected, translation, unaccounted},
+    finding::Finding,
+    sample::BlindSpot,
+    stage::Stage,
+};
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Every expected path was seen and served, and nothing hid from the agent.
+    Healthy,
+    /// At least one fault is proven or inferred.
+    Fault,
+    /// Neither can be said.
+    Inconclusive,
+    /// Neither the arrival of SYNs nor the departure of answers can be seen.
+    CannotObserve,
+}
+
+impl State {
+    /// The name in every output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Fault => "fault",
+            Self::Inconclusive => "inconclusive",
+            Self::CannotObserve => "cannot_observe",
+        }
+    }
+}
+
+/// The answer and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer in one word.
+    pub state: State,
+    /// What keeps it from being `healthy`, or what makes it so.
+    pub reasons: Vec<String>,
+    /// What could not be seen.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+/// Judges. `permanent` are the blind spots of this host; `findings` those that hold now.
+pub fn judge(case: &Case<'_>, findings: &[Finding], permanent: &[BlindSpot]) -> Verdict {
+    let mut blind_spots = permanent.to_vec();
+    blind_spots.extend(translation_blind_spots(case));
+    if covers(&blind_spots, Stage::Arrived) && covers(&blind_spots, Stage::Answered) {
+        let reasons = vec!["neither arriving SYNs nor leaving SYN-ACKs can be seen".to_owned()];
+        return Verdict { state: State::CannotObserve, reasons, blind_spots };
+    }
+    let faults: Vec<_> = findings.iter().filter(|finding| finding.is_fault()).collect();
+    if !faults.is_empty() {
+        let reasons = faults.iter().map(|finding| finding.summary.clone()).collect();
+        return Verdict { state: State::Fault, reasons, blind_spots };
+    }
+    let mut reasons: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.is_suspicion())
+        .map(|finding| format!("suspected: {}", finding.summary))
+        .collect();
+    reasons.extend(blind_spots.iter().map(|spot| spot.text.clone()));
+    if case.history.loss().total() > 0 {
+        reasons.push("the agent itself lost records, see loss".to_owned());
+    }
+    reasons.extend(not_seen(case));
+    reasons.extend(unexplained(case));
+    if reasons.is_empty() {
+        Verdict {
+            state: State::Healthy,
+            reasons: vec!["every expected source is served".to_owned()],
+            blind_spots,
+        }
+    } else {
+        Verdict { state: State::Inconclusive, reasons, blind_spots }
+    }
+}
+
+fn covers(blind_spots: &[BlindSpot], stage: Stage) -> bool {
+    blind_spots.iter().any(|spot| spot.stages.contains(&stage))
+}
+
+fn translation_blind_spots(case: &Case<'_>) -> Vec<BlindSpot> {
+    let ports = case.history.watch.ports.iter();
+    ports
+        .filter(|port| translation(case, **port) == Translation::Hidden)
+        .map(|port| BlindSpot {
+            id: "port_translated",
+            stages: vec![Stage::Established, Stage::Served],
+            text: format!(
+                "port {port} is redirected inside the host and its sockets cannot be seen from here"
+            ),
+        })
+        .collect()
+}
+
+/// Expected paths that were not seen, or not served, within the window.
+fn not_seen(case: &Case<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let nodes = expected(case);
+    if nodes.is_empty() {
+        reasons.push("no NLB node is known: name the NLB with --nlb".to_owned());
+    }
+    // A sender in a named prefix that is not known to be a node is not waited for.
+    for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
+        if node.recent.arrived == 0 {
+            reasons.push(format!("no SYN from {} in the last {} s", node.label, window_seconds(case)));
+        } else if node.recent.served == 0 {
+            reasons.push(format!("{} SYNs from {} and none served yet", node.recent.arrived, node.label));
+        }
+    }
+    if case.history.watch.expect_clients && !clients_seen(case) {
+        reasons.push("no client SYN seen yet: send one request now".to_owned());
+    }
+    if case.history.interface_packets_since(Duration::ZERO) == Some(0) {
+        reasons.push("the interface received nothing at all".to_owned());
+    }
+    reasons
+}
+
+fn clients_seen(case: &Case<'_>) -> bool {
+    case.groups().iter().any(|group| {
+        matches!(group.class, SourceClass::Client | SourceClass::ClientViaNlb)
+            && group.members.iter().any(|(_, track)| track.total.arrived > 0)
+    })
+}
+
+/// SYNs that nothing observed accounts for.
+fn unexplained(case: &Case<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for group in case.groups().iter().filter(|group| case.concerns(group)) {
+        for (key, track) in &group.members {
+            let count = unaccounted(case, track);
+            if count > 0 {
+                let label = case.sources.label(key.slot);
+                reasons.push(format!(
+                    "{count} SYNs from {label} were neither dropped nor answered, cause unknown"
+                ));
+            }
+        }
+    }
+    reasons
+}
+
+fn window_seconds(case: &Case<'_>) -> u64 {
+    case.history.window().as_secs()
+}

@@ -1,0 +1,124 @@
+//! Hooks the tc programs to the interface: tcx first in order, clsact in front where the kernel has no tcx.
+
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+    links::Link as _,
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions},
+};
+
+use crate::{
+    domain::{sample::BlindSpot, stage::Stage},
+    kernel::{
+        clsact::{Clsact, PRIORITY},
+        programs::{EGRESS, INGRESS, Programs, cause},
+    },
+};
+
+/// Which mechanism to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachMode {
+    /// tcx, else clsact.
+    #[default]
+    Auto,
+    /// clsact even where the kernel has tcx; for tests of the fallback.
+    Clsact,
+}
+
+/// The hooks on one interface. Dropping it outside the target's namespace would leave clsact filters behind: call
+/// [`Attachment::detach`] inside.
+#[derive(Default)]
+pub struct Attachment {
+    links: Vec<SchedClassifierLink>,
+    clsact: Option<Clsact>,
+    /// What is hooked up, such as `tcx ingress`.
+    pub hooks: Vec<String>,
+    /// What is not.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+impl Attachment {
+    /// Hooks up both programs. Runs in the target's namespace. What fails becomes a blind spot.
+    pub fn attach(programs: &mut Programs, interface: &str, index: u32, mode: AttachMode) -> Self {
+        let mut attachment = Self::default();
+        for (name, side, stage, text) in [
+            (INGRESS, TcAttachType::Ingress, Stage::Arrived, "arriving SYNs"),
+            (EGRESS, TcAttachType::Egress, Stage::Answered, "leaving SYN-ACKs"),
+        ] {
+            match attachment.attach_one(programs, name, (interface, index), side, mode) {
+                Ok(hook) => attachment.hooks.push(hook),
+                Err(error) => attachment.blind_spots.push(BlindSpot {
+                    id: name,
+                    stages: vec![stage],
+                    text: format!("tc program {name} on {interface}: {error}; not seen: {text}"),
+                }),
+            }
+        }
+        attachment
+    }
+
+    fn attach_one(
+        &mut self,
+        programs: &mut Programs,
+        name: &str,
+        (interface, index): (&str, u32),
+        side: TcAttachType,
+        mode: AttachMode,
+    ) -> Result<String, String> {
+        let program = programs.classifier(name).map_err(|error| cause(&error))?;
+        let side_name = if side == TcAttachType::Ingress { "ingress" } else { "egress" };
+        if mode == AttachMode::Auto && self.clsact.is_none() {
+            match take_link(program, interface, side, TcAttachOptions::TcxOrder(LinkOrder::first())) {
+                Ok(link) => {
+                    self.links.push(link);
+                    return Ok(format!("tcx {side_name}"));
+                }
+                // Kernels before 6.6 do not know the attach type.
+                Err(error) if is_invalid(&error) => {}
+                Err(error) => return Err(cause(&error)),
+            }
+        }
+        if self.clsact.is_none() {
+            self.clsact = Some(Clsact::prepare(interface, index).map_err(|error| cause(&error))?);
+        }
+        let handle = self.clsact.as_ref().map(Clsact::handle).unwrap_or_default();
+        let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, classid: None });
+        self.links.push(take_link(program, interface, side, options).map_err(|error| cause(&error))?);
+        Ok(format!("clsact {side_name}"))
+    }
+
+    /// Unhooks everything. Runs in the target's namespace.
+    pub fn detach(&mut self) {
+        for link in self.links.drain(..) {
+            if let Err(error) = link.detach() {
+                log::debug!("detaching: {}", cause(&error));
+            }
+        }
+        if let Some(clsact) = self.clsact.take()
+            && let Err(error) = clsact.tidy()
+        {
+            log::debug!("removing clsact: {error}");
+        }
+    }
+}
+
+fn take_link(
+    program: &mut SchedClassifier,
+    interface: &str,
+    side: TcAttachType,
+    options: TcAttachOptions,
+) -> Result<SchedClassifierLink, ProgramError> {
+    let id = program.attach_with_options(interface, side, options)?;
+    program.take_link(id)
+}
+
+fn is_invalid(error: &ProgramError) -> bool {
+    match error {
+        ProgramError::SyscallError(error) => {
+            matches!(
+                error.io_error.kind(),
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported
+            )
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,77 @@
+//! Counters of a network namespace, from `/proc/net`.
+//!
+//! A counter that a kernel does not have is absent, not zero.
+
+use std::fs;
+
+use crate::domain::sample::HostCounters;
+
+/// Reads the counters of the current namespace; the interface's own are read elsewhere.
+pub fn read() -> HostCounters {
+    // `thread-self`, because only this thread may have entered the namespace.
+    let text = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    parse(&text("netstat"), &text("snmp"), &text("snmp6"))
+}
+
+/// Takes the counters out of the text of `netstat`, `snmp` and `snmp6`.
+pub fn parse(netstat: &str, snmp: &str, snmp6: &str) -> HostCounters {
+    let no_routes4 = from_pairs_of_lines(snmp, "Ip:", "OutNoRoutes");
+    let no_routes6 = from_single_lines(snmp6, "Ip6OutNoRoutes");
+    HostCounters {
+        listen_overflows: from_pairs_of_lines(netstat, "TcpExt:", "ListenOverflows"),
+        listen_drops: from_pairs_of_lines(netstat, "TcpExt:", "ListenDrops"),
+        syncookies_sent: from_pairs_of_lines(netstat, "TcpExt:", "SyncookiesSent"),
+        // A kernel without IPv6 has no second counter.
+        out_no_routes: no_routes4.map(|count| count + no_routes6.unwrap_or(0)),
+        interface_packets: None,
+    }
+}
+
+/// `netstat` and `snmp` give a line of names and a line of values under the same heading.
+fn from_pairs_of_lines(text: &str, heading: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.split_whitespace().next() == Some(heading));
+    while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
+        let place = names.split_whitespace().position(|word| word == name);
+        if let Some(value) = place.and_then(|place| values.split_whitespace().nth(place)) {
+            return value.parse().ok();
+        }
+    }
+    None
+}
+
+/// `snmp6` gives one name and value a line.
+fn from_single_lines(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(name)).then(|| words.next()?.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETSTAT: &str = "TcpExt: SyncookiesSent SyncookiesRecv ListenOverflows ListenDrops\n\
+        TcpExt: 1 2 20 24\nIpExt: InNoRoutes OutNoRoutes\nIpExt: 7 8\n";
+
+    #[test]
+    fn values_are_found_by_the_names_above_them() {
+        let snmp = "Ip: Forwarding OutNoRoutes\nIp: 1 4\n";
+        let counters = parse(NETSTAT, snmp, "Ip6InReceives 9\nIp6OutNoRoutes 3\n");
+        assert_eq!(counters.listen_overflows, Some(20));
+        assert_eq!(counters.listen_drops, Some(24));
+        assert_eq!(counters.syncookies_sent, Some(1));
+        assert_eq!(counters.out_no_routes, Some(7));
+    }
+
+    #[test]
+    fn what_is_not_there_is_absent_and_not_zero() {
+        let counters = parse("TcpExt: SyncookiesSent\n", "Ip: Forwarding\nIp: 1\n", "");
+        assert_eq!(counters, HostCounters::default());
+    }
+
+    #[test]
+    fn without_ipv6_the_ipv4_counter_stands_alone() {
+        assert_eq!(parse("", "Ip: OutNoRoutes\nIp: 4\n", "").out_no_routes, Some(4));
+    }
+}

@@ -1,0 +1,301 @@
+//! Typed access to the programs' maps.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use agent_common::{
+    config::{Control, PORT_TRANSLATED, PortTable},
+    drop::{DropKey, ElsewhereKey},
+    prefix::{IN_TRIE, Prefix4, Prefix6, PrefixTable, SCANNED_PREFIXES, SlotRule},
+    tally::{Loss, RecentSources, Tally},
+};
+use aya::{
+    Ebpf, Pod,
+    maps::{
+        Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use ipnet::IpNet;
+
+use crate::domain::sources::{Source, SourceTable};
+
+/// A map is missing or refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum MapAccessError {
+    /// The object has no such map.
+    #[error("eBPF map {0} is missing from the object")]
+    Missing(&'static str),
+    /// The kernel refuses.
+    #[error("eBPF map {name}: {source}")]
+    Access {
+        /// Map.
+        name: &'static str,
+        /// Cause.
+        source: MapError,
+    },
+}
+
+/// The maps of one target.
+pub struct Maps {
+    tallies: PerCpuArray<MapData, Tally>,
+    drops: PerCpuHashMap<MapData, DropKey, u64>,
+    elsewhere: HashMap<MapData, ElsewhereKey, u64>,
+    loss: PerCpuArray<MapData, Loss>,
+    recent: PerCpuArray<MapData, RecentSources>,
+    ports: Array<MapData, PortTable>,
+    control: Array<MapData, Control>,
+    prefixes: Array<MapData, PrefixTable>,
+    trie4: LpmTrie<MapData, [u8; 4], SlotRule>,
+    trie6: LpmTrie<MapData, [u8; 16], SlotRule>,
+    state: Control,
+    port_count: u32,
+}
+
+/// A sender that shares a tally with others, as last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentSender {
+    /// Address.
+    pub address: IpAddr,
+    /// Slot it was counted in.
+    pub slot: u32,
+}
+
+fn take<T>(object: &mut Ebpf, name: &'static str) -> Result<T, MapAccessError>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    let map = object.take_map(name).ok_or(MapAccessError::Missing(name))?;
+    T::try_from(map).map_err(|source| MapAccessError::Access { name, source })
+}
+
+fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
+    move |source| MapAccessError::Access { name, source }
+}
+
+impl Maps {
+    /// Takes the maps out of a loaded object.
+    ///
+    /// # Errors
+    ///
+    /// When one is missing or of another kind.
+    pub fn take(object: &mut Ebpf, port_count: u32) -> Result<Self, MapAccessError> {
+        Ok(Self {
+            tallies: take(object, "TALLIES")?,
+            drops: take(object, "DROPS")?,
+            elsewhere: take(object, "ELSEWHERE")?,
+            loss: take(object, "LOSS")?,
+            recent: take(object, "RECENT")?,
+            ports: take(object, "PORTS")?,
+            control: take(object, "CONTROL")?,
+            prefixes: take(object, "PREFIXES")?,
+            trie4: take(object, "TRIE4")?,
+            trie6: take(object, "TRIE6")?,
+            state: Control::default(),
+            port_count,
+        })
+    }
+
+    /// Says which ports are watched, in the order of their indices, and which local ports stand for one of them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn write_ports(&mut self, ports: &[u16], translated: &[(u16, u16)]) -> Result<(), MapAccessError> {
+        let mut table = Box::new(PortTable { entries: [0; 65536] });
+        for (watched, local) in translated {
+            if let Some(index) = ports.iter().position(|port| port == watched) {
+                table.entries[*local as usize] = (index as u8 + 1) | PORT_TRANSLATED;
+            }
+        }
+        for (index, port) in ports.iter().enumerate() {
+            table.entries[*port as usize] = index as u8 + 1;
+        }
+        self.ports.set(0, *table, 0).map_err(at("PORTS"))
+    }
+
+    /// Puts a table of sources in force, in one step as far as packets are concerned.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn write_sources(&mut self, sources: &SourceTable) -> Result<(), MapAccessError> {
+        let mut table = Box::new(PrefixTable::EMPTY);
+        let v4: Vec<_> = sources.iter().filter_map(|source| Some((prefix4(source)?, source))).collect();
+        let v6: Vec<_> = sources.iter().filter_map(|source| Some((prefix6(source)?, source))).collect();
+        if v4.len() <= SCANNED_PREFIXES {
+            table.count4 = v4.len() as u32;
+            table.v4.iter_mut().zip(&v4).for_each(|(entry, (prefix, _))| *entry = *prefix);
+        } else {
+            table.count4 = IN_TRIE;
+            for (prefix, source) in &v4 {
+                let key = Key::new(u32::from(source.network.prefix_len()), prefix.network.to_be_bytes());
+                self.trie4.insert(&key, prefix.rule, 0).map_err(at("TRIE4"))?;
+            }
+        }
+        if v6.len() <= SCANNED_PREFIXES {
+            table.count6 = v6.len() as u32;
+            table.v6.iter_mut().zip(&v6).for_each(|(entry, (prefix, _))| *entry = *prefix);
+        } else {
+            table.count6 = IN_TRIE;
+            for (prefix, source) in &v6 {
+                let IpNet::V6(network) = source.network else { continue };
+                let key = Key::new(u32::from(network.prefix_len()), network.network().octets());
+                self.trie6.insert(&key, prefix.rule, 0).map_err(at("TRIE6"))?;
+            }
+        }
+        let next = 1 - self.state.active_table;
+        self.prefixes.set(next, *table, 0).map_err(at("PREFIXES"))?;
+        self.write_control(Control { active_table: next, ..self.state })
+    }
+
+    /// Starts or stops counting connections on unwatched ports.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn hunt_translation(&mut self, hunt: bool) -> Result<(), MapAccessError> {
+        let state = Control { hunt_translation: u32::from(hunt), ..self.state };
+        if state == self.state { Ok(()) } else { self.write_control(state) }
+    }
+
+    fn write_control(&mut self, state: Control) -> Result<(), MapAccessError> {
+        self.control.set(0, state, 0).map_err(at("CONTROL"))?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// The tally of a slot and a port index, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn tally(&self, slot: u32, port_index: u32) -> Result<Tally, MapAccessError> {
+        let index = slot * self.port_count + port_index;
+        let per_cpu = self.tallies.get(&index, 0).map_err(at("TALLIES"))?;
+        let mut sum = Tally::default();
+        for tally in per_cpu.iter() {
+            sum.arrived += tally.arrived;
+            sum.answered += tally.answered;
+            sum.cookies += tally.cookies;
+            sum.refused += tally.refused;
+            sum.synack_retransmits += tally.synack_retransmits;
+            sum.established += tally.established;
+            sum.served += tally.served;
+            sum.unserved += tally.unserved;
+        }
+        Ok(sum)
+    }
+
+    /// All counted drops, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn drops(&self) -> Result<Vec<(DropKey, u64)>, MapAccessError> {
+        let sum = |entry: Result<(DropKey, aya::maps::PerCpuValues<u64>), MapError>| {
+            entry.map(|(key, per_cpu)| (key, per_cpu.iter().sum())).map_err(at("DROPS"))
+        };
+        self.drops.iter().map(sum).collect()
+    }
+
+    /// Connections completed on unwatched ports.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn elsewhere(&self) -> Result<Vec<(ElsewhereKey, u64)>, MapAccessError> {
+        self.elsewhere.iter().map(|entry| entry.map_err(at("ELSEWHERE"))).collect()
+    }
+
+    /// What the programs failed to record.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn loss(&self) -> Result<Loss, MapAccessError> {
+        let per_cpu = self.loss.get(&0, 0).map_err(at("LOSS"))?;
+        Ok(per_cpu.iter().fold(Loss::default(), |sum, one| Loss {
+            drops: sum.drops + one.drops,
+            elsewhere: sum.elsewhere + one.elsewhere,
+        }))
+    }
+
+    /// Senders that share a tally, as last seen on any CPU.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn recent(&self) -> Result<Vec<RecentSender>, MapAccessError> {
+        let per_cpu = self.recent.get(&0, 0).map_err(at("RECENT"))?;
+        let mut senders = Vec::new();
+        for cell in per_cpu.iter().flat_map(|cpu| cpu.cells.iter()).filter(|cell| cell.address != [0; 16]) {
+            let address = Ipv6Addr::from(cell.address);
+            let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
+            let sender = RecentSender { address, slot: cell.slot };
+            if !senders.contains(&sender) {
+                senders.push(sender);
+            }
+        }
+        Ok(senders)
+    }
+}
+
+fn rule(source: &Source) -> SlotRule {
+    SlotRule { slot: source.slot, host_mask: source.slots - 1, remember: u32::from(source.is_shared()) }
+}
+
+fn prefix4(source: &Source) -> Option<Prefix4> {
+    let IpNet::V4(network) = source.network else { return None };
+    Some(Prefix4 {
+        network: network.network().to_bits(),
+        mask: network.netmask().to_bits(),
+        rule: rule(source),
+    })
+}
+
+fn prefix6(source: &Source) -> Option<Prefix6> {
+    let IpNet::V6(network) = source.network else { return None };
+    Some(Prefix6 { network: words(network.network()), mask: words(network.netmask()), rule: rule(source) })
+}
+
+fn words(address: Ipv6Addr) -> [u32; 4] {
+    let bits = address.to_bits();
+    [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
+}
+
+/// Keeps the bound visible where the maps are declared: values are copied as bytes.
+const fn _values_are_plain<T: Pod>() {}
+const _: () = _values_are_plain::<Tally>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{class::Role, sources::Origin};
+
+    #[test]
+    fn prefixes_are_written_as_the_programs_compare_them() {
+        let mut sources = SourceTable::new(600);
+        for (text, role) in
+            [("10.0.1.0/24", Role::Node), ("fd00:1::17/128", Role::Node), ("10.0.0.0/8", Role::Client)]
+        {
+            sources
+                .add(text.parse().expect("a prefix"), role, Origin::Flag, std::time::Duration::ZERO)
+                .expect("room");
+        }
+        let mut table = PrefixTable::EMPTY;
+        for (index, prefix) in sources.iter().filter_map(prefix4).enumerate() {
+            table.v4[index] = prefix;
+            table.count4 += 1;
+        }
+        for (index, prefix) in sources.iter().filter_map(prefix6).enumerate() {
+            table.v6[index] = prefix;
+            table.count6 += 1;
+        }
+        let slot = |address: u32| table.rule4(address).slot_of(address);
+        assert_eq!(sources.label(slot(0x0a00_0117)), "10.0.1.23");
+        assert_eq!(sources.label(slot(0x0a01_0000)), "10.0.0.0/8");
+        assert_eq!(sources.label(slot(0x0b00_0000)), "any");
+        let v6 = table.rule6(&words("fd00:1::17".parse().expect("an address")));
+        assert_eq!(sources.label(v6.slot), "fd00:1::17");
+    }
+}

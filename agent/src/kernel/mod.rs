@@ -1,0 +1,18 @@
+//! The only user of aya and of system calls: translates between the kernel and domain values.
+//!
+//! Reading order: [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
+//! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`] and [`counters`]
+//! (what else is read), [`observer`] (all of it for one target).
+
+pub mod attach;
+pub mod btf;
+pub mod clsact;
+pub mod counters;
+pub mod facts;
+pub mod interface;
+pub mod maps;
+pub mod namespace;
+pub mod netlink;
+pub mod observer;
+pub mod programs;
+pub mod sockets;

@@ -1,0 +1,304 @@
+//! Everything about one target: loads, attaches, reads, detaches.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+    time::Duration,
+};
+
+use agent_common::{config::Target as TargetFacts, drop::DropKind};
+
+use crate::{
+    domain::{
+        sample::{BlindSpot, Loss, Sample, TallyKey},
+        sources::SourceTable,
+        stage::Stage,
+        tally::{Dropped, Tally},
+    },
+    kernel::{
+        attach::{AttachMode, Attachment},
+        counters,
+        facts::{KernelFacts, Usable},
+        interface::{self, Interface, InterfaceError},
+        maps::{MapAccessError, Maps, RecentSender},
+        namespace::{Namespace, NamespaceError},
+        programs::{LoadError, Programs, Sizes},
+        sockets,
+    },
+};
+
+/// One thing to watch. Interface indices repeat across namespaces: only all three together name a target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Network namespace.
+    pub namespace: Namespace,
+    /// Interface in it.
+    pub interface: Interface,
+    /// Ports, in the order of their indices.
+    pub ports: Vec<u16>,
+}
+
+/// Why a target cannot be watched, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The interface.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The programs.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A map.
+    #[error(transparent)]
+    Map(#[from] MapAccessError),
+    /// The interface vanished.
+    #[error("interface {0} is gone")]
+    InterfaceGone(String),
+    /// The interface cannot be read.
+    #[error("reading the state of interface {name}: {source}")]
+    Link {
+        /// Interface.
+        name: String,
+        /// Cause.
+        source: io::Error,
+    },
+}
+
+/// How to watch.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// Kernel type information.
+    pub btf: &'a Path,
+    /// tcx or clsact.
+    pub attach: AttachMode,
+    /// Entries of the drop table.
+    pub drop_entries: u32,
+}
+
+/// Watches one target until dropped.
+pub struct Observer {
+    target: Target,
+    facts: KernelFacts,
+    programs: Programs,
+    attachment: Attachment,
+    maps: Maps,
+    lost_sources: u64,
+    blind_spots: Vec<BlindSpot>,
+}
+
+impl Observer {
+    /// Loads the programs, hooks them up and puts the sources in force.
+    ///
+    /// # Errors
+    ///
+    /// When maps or programs cannot be created, or the namespace cannot be entered. A hook that fails is a blind spot.
+    pub fn start(target: Target, sources: &SourceTable, options: &Options<'_>) -> Result<Self, ObserveError> {
+        let mut blind_spots = Vec::new();
+        let facts = KernelFacts::read(options.btf).unwrap_or_else(|error| {
+            blind_spots.push(BlindSpot {
+                id: "btf",
+                stages: vec![Stage::Admitted, Stage::Established, Stage::Served],
+                text: error.to_string(),
+            });
+            KernelFacts::default()
+        });
+        let usable: Usable = facts.usable();
+        let port_count = target.ports.len() as u32;
+        let target_facts = TargetFacts {
+            netns_inode: target.namespace.inode(),
+            link_header_bytes: target.interface.link_header_bytes,
+            port_count,
+            ..facts.target()
+        };
+        let sizes = Sizes {
+            slots: sources.capacity(),
+            ports: port_count,
+            drops: options.drop_entries,
+            trie4: sources.capacity(),
+            trie6: sources.capacity(),
+        };
+        let mut programs = Programs::load(&target_facts, &sizes, usable)?;
+        let mut maps = Maps::take(&mut programs.object, port_count)?;
+        maps.write_ports(&target.ports, &[])?;
+        maps.write_sources(sources)?;
+        // Without type information, one blind spot says it all.
+        if blind_spots.is_empty() {
+            blind_spots.append(&mut programs.blind_spots);
+        }
+        let (name, index) = (target.interface.name.clone(), target.interface.index);
+        let attachment =
+            target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
+        blind_spots.extend(attachment.blind_spots.iter().cloned());
+        let observer = Self { target, facts, programs, attachment, maps, lost_sources: 0, blind_spots };
+        Ok(observer)
+    }
+
+    /// What is watched.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What is hooked up.
+    pub fn hooks(&self) -> Vec<String> {
+        let tracepoints = self.programs.tracepoints.iter().map(|name| (*name).to_owned());
+        self.attachment.hooks.iter().cloned().chain(tracepoints).collect()
+    }
+
+    /// What cannot be seen on this host.
+    pub fn blind_spots(&self) -> &[BlindSpot] {
+        &self.blind_spots
+    }
+
+    /// Whether neither arriving SYNs nor leaving SYN-ACKs can be seen.
+    pub fn is_blind(&self) -> bool {
+        self.attachment.hooks.is_empty()
+    }
+
+    /// Puts a changed table of sources in force. `lost` sources found no slot.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_sources(&mut self, sources: &SourceTable, lost: u64) -> Result<(), ObserveError> {
+        self.lost_sources = lost;
+        Ok(self.maps.write_sources(sources)?)
+    }
+
+    /// Looks for the local port that a watched port is translated to, or stops looking.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn hunt_translation(&mut self, hunt: bool) -> Result<(), ObserveError> {
+        Ok(self.maps.hunt_translation(hunt)?)
+    }
+
+    /// Follows connections of watched ports on the local ports they are translated to: (watched, local).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn follow(&mut self, translated: &[(u16, u16)]) -> Result<(), ObserveError> {
+        Ok(self.maps.write_ports(&self.target.ports, translated)?)
+    }
+
+    /// Senders that share a tally with others, as last seen.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn recent_senders(&self) -> Result<Vec<RecentSender>, ObserveError> {
+        Ok(self.maps.recent()?)
+    }
+
+    /// Reads everything once.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace or the interface is gone, or a map cannot be read.
+    pub fn sample(&mut self, at: Duration, sources: &SourceTable) -> Result<Sample, ObserveError> {
+        let index = self.target.interface.index;
+        let (link, mut host, listeners) = self
+            .target
+            .namespace
+            .run(|| (interface::link_state(index), counters::read(), sockets::listeners().ok()))?;
+        let name = self.target.interface.name.clone();
+        let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
+        let link = link.ok_or(ObserveError::InterfaceGone(name))?;
+        host.interface_packets = link.received_packets;
+        let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
+        let tallies = self.tallies(sources, foreign_xdp.is_some())?;
+        let elsewhere = self.maps.elsewhere()?;
+        let loss = self.maps.loss()?;
+        Ok(Sample {
+            at,
+            tallies,
+            host,
+            listeners,
+            elsewhere: elsewhere
+                .into_iter()
+                .map(|(key, count)| ((key.slot, key.port as u16), count))
+                .collect(),
+            foreign_xdp,
+            loss: Loss {
+                drops: loss.drops,
+                elsewhere: loss.elsewhere,
+                recursion_misses: self.recursion_misses(),
+                sources: self.lost_sources,
+            },
+        })
+    }
+
+    fn tallies(
+        &mut self,
+        sources: &SourceTable,
+        xdp_in_front: bool,
+    ) -> Result<BTreeMap<TallyKey, Tally>, ObserveError> {
+        let mut tallies: BTreeMap<TallyKey, Tally> = BTreeMap::new();
+        for slot in 0..sources.used() {
+            for (index, port) in self.target.ports.iter().enumerate() {
+                let counted = self.maps.tally(slot, index as u32)?;
+                if counted != agent_common::tally::Tally::default() {
+                    tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted));
+                }
+            }
+        }
+        for (key, count) in self.maps.drops()? {
+            let Some(port) = self.target.ports.get(key.port_index as usize) else { continue };
+            let what = match DropKind::from_number(key.kind) {
+                // Older kernels free martians without a reason, too: without an XDP program it happened behind us.
+                Some(DropKind::SynBeforeHook) if !xdp_in_front && !self.facts.is_before_hook(key.reason) => {
+                    Dropped::Syn
+                }
+                Some(DropKind::Syn) => Dropped::Syn,
+                Some(DropKind::SynBeforeHook) => Dropped::SynBeforeHook,
+                Some(DropKind::SynAck) => Dropped::SynAck,
+                Some(DropKind::DuplicateSyn) => Dropped::DuplicateSyn,
+                None => continue,
+            };
+            let reason = self.facts.reason(key.reason);
+            let tally = tallies.entry(TallyKey { slot: key.slot, port: *port }).or_default();
+            *tally.drops.entry((what, reason)).or_default() += count;
+        }
+        Ok(tallies)
+    }
+
+    /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo.
+    fn recursion_misses(&self) -> u64 {
+        let misses = |program: &aya::programs::Program| {
+            let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
+            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        self.programs.object.programs().filter_map(|(_, program)| misses(program)).sum()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let attachment = &mut self.attachment;
+        // When the namespace is gone, so is everything that was attached in it.
+        if let Err(error) = self.target.namespace.run(|| attachment.detach()) {
+            log::debug!("detaching: {error}");
+        }
+    }
+}
+
+fn from_kernel(counted: &agent_common::tally::Tally) -> Tally {
+    Tally {
+        arrived: counted.arrived,
+        synacks: counted.answered,
+        cookies: counted.cookies,
+        refused: counted.refused,
+        synack_retransmits: counted.synack_retransmits,
+        established: counted.established,
+        served: counted.served,
+        unserved: counted.unserved,
+        drops: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Loads the programs and hooks up the tracepoints. Each program loads on its own: one refusal is a blind spot, not
+//! the end.
+
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    programs::{ProgramError, RawTracePoint, SchedClassifier},
+};
+
+use agent_common::config::Target;
+
+use crate::{
+    domain::{sample::BlindSpot, stage::Stage},
+    kernel::facts::Usable,
+};
+
+/// The eBPF object, built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent-programs"));
+
+/// Names of the two tc programs, as `tc filter show` and `bpftool net` print them.
+pub const INGRESS: &str = "hct_ingress";
+/// See [`INGRESS`].
+pub const EGRESS: &str = "hct_egress";
+
+/// How large the maps are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Source slots.
+    pub slots: u32,
+    /// Watched ports.
+    pub ports: u32,
+    /// (source, port, reason) combinations whose drops are told apart.
+    pub drops: u32,
+    /// IPv4 prefixes in the trie, when there are too many to scan.
+    pub trie4: u32,
+    /// IPv6 prefixes in the trie.
+    pub trie6: u32,
+}
+
+/// Why nothing could be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not allowed.
+    #[error(
+        "loading eBPF programs needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; run as root, and on ECS add SYS_ADMIN \
+         and NET_ADMIN to linuxParameters.capabilities of the container (Fargate does not allow them)"
+    )]
+    NotPermitted,
+    /// Anything else.
+    #[error("loading eBPF maps: {0}")]
+    Maps(String),
+}
+
+/// The loaded object.
+pub struct Programs {
+    /// Maps and programs.
+    pub object: Ebpf,
+    /// Tracepoints hooked up, for the report of what is in use.
+    pub tracepoints: Vec<&'static str>,
+    /// What could not be hooked up.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+/// A tracepoint program and what is not seen without it.
+struct Tracepoint {
+    name: &'static str,
+    usable: bool,
+    stages: &'static [Stage],
+    loss: &'static str,
+}
+
+impl Programs {
+    /// Creates the maps and loads the tracepoint programs that this kernel can run. The tc programs are loaded when
+    /// they are attached.
+    ///
+    /// # Errors
+    ///
+    /// When maps cannot be created.
+    pub fn load(target: &Target, sizes: &Sizes, usable: Usable) -> Result<Self, LoadError> {
+        let debugging = log::log_enabled!(target: "agent_programs", log::Level::Debug);
+        let log_level = u8::from(debugging) * 5;
+        let object = EbpfLoader::new()
+            // No program here has relocations against kernel types.
+            .btf(None)
+            .verifier_log_level(if debugging { VerifierLogLevel::VERBOSE } else { VerifierLogLevel::DISABLE })
+            .override_global("TARGET", target, true)
+            .override_global("AYA_LOG_LEVEL", &log_level, false)
+            .map_max_entries("TALLIES", sizes.slots * sizes.ports)
+            .map_max_entries("DROPS", sizes.drops)
+            .map_max_entries("TRIE4", sizes.trie4.max(1))
+            .map_max_entries("TRIE6", sizes.trie6.max(1))
+            .map_max_entries("AYA_LOGS", if debugging { 1 << 17 } else { 1 << 12 })
+            .load(OBJECT)
+            .map_err(|error| load_error(&error))?;
+        let mut programs = Self { object, tracepoints: Vec::new(), blind_spots: Vec::new() };
+        let tracepoints = [
+            Tracepoint {
+                name: "kfree_skb",
+                usable: usable.drops,
+                stages: &[Stage::Admitted],
+                loss: "which SYNs this host drops, and why",
+            },
+            Tracepoint {
+                name: "inet_sock_set_state",
+                usable: usable.sockets,
+                stages: &[Stage::Established, Stage::Served],
+                loss: "which handshakes are finished and which connections are served",
+            },
+            Tracepoint {
+                name: "tcp_retransmit_synack",
+                usable: usable.sockets,
+                stages: &[Stage::Established],
+                loss: "which SYN-ACKs are sent again",
+            },
+        ];
+        for tracepoint in &tracepoints {
+            programs.hook_up(tracepoint);
+        }
+        if usable.drops && !usable.reasons {
+            programs.blind_spots.push(BlindSpot {
+                id: "drop_reasons",
+                stages: vec![Stage::Admitted],
+                text: "this kernel gives no drop reasons (Linux 5.17 is the first that does)".to_owned(),
+            });
+        }
+        Ok(programs)
+    }
+
+    fn hook_up(&mut self, tracepoint: &Tracepoint) {
+        let cause = if tracepoint.usable {
+            match self.try_hook_up(tracepoint.name) {
+                Ok(()) => {
+                    self.tracepoints.push(tracepoint.name);
+                    return;
+                }
+                Err(error) => cause(&error),
+            }
+        } else {
+            "the kernel's type information (/sys/kernel/btf/vmlinux) is missing or lacks what it needs"
+                .to_owned()
+        };
+        self.blind_spots.push(BlindSpot {
+            id: tracepoint.name,
+            stages: tracepoint.stages.to_vec(),
+            text: format!("tracepoint {}: {cause}; not seen: {}", tracepoint.name, tracepoint.loss),
+        });
+    }
+
+    fn try_hook_up(&mut self, name: &str) -> Result<(), ProgramError> {
+        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+        let program: &mut RawTracePoint = program.try_into()?;
+        program.load()?;
+        program.attach(name).map(|_link_stays_with_the_program| ())
+    }
+
+    /// One of the tc programs, loaded.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it.
+    pub fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier, ProgramError> {
+        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        if program.fd().is_err() {
+            program.load()?;
+        }
+        Ok(program)
+    }
+}
+
+/// The whole chain of an error, in one line.
+pub fn cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text.replace('\n', " ")
+}
+
+fn load_error(error: &aya::EbpfError) -> LoadError {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(inner) = source {
+        let io_kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if io_kind == Some(std::io::ErrorKind::PermissionDenied) {
+            return LoadError::NotPermitted;
+        }
+        source = inner.source();
+    }
+    LoadError::Maps(cause(error))
+}

@@ -1,0 +1,205 @@
+//! For machines: one object per line, flat but for the named maps and lists.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    domain::{
+        class::SourceClass,
+        finding::Finding,
+        ledger::State as FindingState,
+        sample::{BlindSpot, Loss},
+        stage::Stage,
+        verdict::{State as VerdictState, Verdict},
+    },
+    output::view::{Row, TargetLabel},
+};
+
+/// Version of the line formats.
+pub const SCHEMA: u32 = 1;
+
+/// What every line begins with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Head<'a> {
+    /// Version of the line formats.
+    pub schema: u32,
+    /// RFC 3339, UTC.
+    pub time: &'a str,
+    /// Which line.
+    pub kind: &'static str,
+    /// Network namespace path; absent for the agent's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<&'a str>,
+    /// Interface.
+    pub interface: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// The head of a line about a target.
+    pub fn new(time: &'a str, kind: &'static str, target: &'a TargetLabel) -> Self {
+        Self { schema: SCHEMA, time, kind, netns: target.netns.as_deref(), interface: &target.interface }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a, T> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// The first line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Start<'a> {
+    /// Version of the agent.
+    pub version: &'a str,
+    /// Release of the running kernel.
+    pub kernel: &'a str,
+    /// First address of the interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<&'a str>,
+    /// Why this interface and these ports.
+    pub choices: &'a [String],
+    /// Watched ports.
+    pub ports: &'a [u16],
+    /// Prefixes named as clients.
+    pub clients: Vec<String>,
+    /// Addresses and prefixes named as NLB nodes.
+    pub nlb: Vec<String>,
+    /// What is hooked up.
+    pub hooks: &'a [String],
+    /// What cannot be seen.
+    pub blind_spots: Vec<Blind<'a>>,
+}
+
+/// A blind spot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Blind<'a> {
+    id: &'a str,
+    stages: Vec<Stage>,
+    text: &'a str,
+}
+
+/// Blind spots for a line.
+pub fn blind(spots: &[BlindSpot]) -> Vec<Blind<'_>> {
+    spots.iter().map(|spot| Blind { id: spot.id, stages: spot.stages.clone(), text: &spot.text }).collect()
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    port: u16,
+    class: SourceClass,
+    source: &'a str,
+    window_seconds: f64,
+    arrived: u64,
+    dropped: u64,
+    refused: u64,
+    admitted: u64,
+    answered: u64,
+    established: u64,
+    served: u64,
+    synack_retransmits: u64,
+    drop_reasons: BTreeMap<&'static str, u64>,
+}
+
+/// `start`
+pub fn start(head: Head<'_>, body: &Start<'_>) -> String {
+    encode(&Line { head, body })
+}
+
+/// `report`: one source on one port.
+pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
+    let body = Report {
+        port: row.port,
+        class: row.class,
+        source: &row.source,
+        window_seconds: seconds(window),
+        arrived: row.tally.arrived,
+        dropped: row.tally.dropped(),
+        refused: row.tally.refused,
+        admitted: row.stage(Stage::Admitted),
+        answered: row.stage(Stage::Answered),
+        established: row.tally.established,
+        served: row.tally.served,
+        synack_retransmits: row.tally.synack_retransmits,
+        drop_reasons: row.drop_reasons(),
+    };
+    encode(&Line { head, body })
+}
+
+/// `finding`
+pub fn finding(head: Head<'_>, state: FindingState, finding: &Finding) -> String {
+    let mut body: Map<String, Value> = Map::new();
+    body.insert("code".to_owned(), json!(finding.code));
+    body.insert("state".to_owned(), json!(state));
+    body.insert("severity".to_owned(), json!(finding.severity));
+    body.insert("confidence".to_owned(), json!(finding.confidence));
+    body.insert("class".to_owned(), json!(finding.class));
+    if let Some(port) = finding.port {
+        body.insert("port".to_owned(), json!(port));
+    }
+    body.insert("sources".to_owned(), json!(finding.sources));
+    body.insert("stage".to_owned(), json!(finding.stage));
+    body.insert("place".to_owned(), json!(finding.place));
+    body.insert("summary".to_owned(), json!(finding.summary));
+    body.insert("advice".to_owned(), json!(finding.advice));
+    let mut origins: Vec<_> = finding.evidence.iter().map(|fact| fact.origin.name()).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    body.insert("evidence_origins".to_owned(), json!(origins));
+    for fact in &finding.evidence {
+        body.insert(fact.name.to_owned(), json!(fact.value));
+    }
+    encode(&Line { head, body })
+}
+
+/// `verdict`
+pub fn verdict(head: Head<'_>, verdict: &Verdict, hints: &[String]) -> String {
+    let body = json!({
+        "state": verdict.state,
+        "reasons": verdict.reasons,
+        "blind_spots": blind(&verdict.blind_spots),
+        "hints": hints,
+    });
+    encode(&Line { head, body })
+}
+
+/// `loss`
+pub fn loss(head: Head<'_>, loss: Loss) -> String {
+    let body = json!({
+        "drops": loss.drops,
+        "elsewhere": loss.elsewhere,
+        "recursion_misses": loss.recursion_misses,
+        "sources": loss.sources,
+    });
+    encode(&Line { head, body })
+}
+
+/// `stop`
+pub fn stop(head: Head<'_>, reason: &str, watched: Duration, summary: &str, verdict: VerdictState) -> String {
+    let body = json!({
+        "reason": reason,
+        "watched_seconds": seconds(watched),
+        "summary": summary,
+        "verdict": verdict,
+    });
+    encode(&Line { head, body })
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+fn encode<T: Serialize>(line: &Line<'_, T>) -> String {
+    // Only maps with keys that are not strings can fail to encode, and there are none.
+    let mut text = serde_json::to_string(line).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

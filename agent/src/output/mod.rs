@@ -1,0 +1,5 @@
+//! From values to bytes. Nothing here writes anywhere or asks for the time.
+
+pub mod json;
+pub mod text;
+pub mod view;

@@ -1,0 +1,182 @@
+//! For people: place first, then cause, then the change.
+
+use std::{fmt::Write as _, time::Duration};
+
+use crate::{
+    domain::{
+        finding::{Finding, Severity},
+        sample::BlindSpot,
+        stage::Stage,
+        verdict::{State, Verdict},
+    },
+    output::view::{Report, Row, TargetLabel},
+};
+
+/// What is watched, said once at the start.
+pub struct Start<'a> {
+    /// Version of the agent.
+    pub version: &'a str,
+    /// Target.
+    pub target: &'a TargetLabel,
+    /// Why this interface and these ports.
+    pub choices: &'a [String],
+    /// What is hooked up.
+    pub hooks: &'a [String],
+    /// What cannot be seen.
+    pub blind_spots: &'a [BlindSpot],
+}
+
+/// The first lines.
+pub fn start(start: &Start<'_>) -> String {
+    let mut text = format!("agent {} watches {}\n", start.version, title(start.target));
+    for choice in start.choices {
+        line(&mut text, format_args!("  {choice}"));
+    }
+    let hooks = if start.hooks.is_empty() { "none".to_owned() } else { start.hooks.join(", ") };
+    line(&mut text, format_args!("  hooks: {hooks}"));
+    for spot in start.blind_spots {
+        line(&mut text, format_args!("  blind spot: {}", spot.text));
+    }
+    text
+}
+
+/// One block: the table, then findings, then the verdict.
+pub fn report(report: &Report<'_>, version: &str, color: bool) -> String {
+    let mut text = String::new();
+    let left = format!("{}  last {}", title(report.target), seconds(report.window));
+    let right = format!("agent {version}, watching {}", seconds(report.watched));
+    line(&mut text, format_args!("{left:<70}  {right}"));
+    table(&mut text, &report.rows, report.target.ports.len() > 1);
+    for (_, found) in &report.findings {
+        text.push_str(&finding(found, color));
+    }
+    for hint in &report.hints {
+        line(&mut text, format_args!("note: {hint}"));
+    }
+    if report.loss.total() > 0 {
+        line(&mut text, format_args!("{}", loss(report)));
+    }
+    text.push_str(&verdict(report.verdict, color));
+    text
+}
+
+fn title(target: &TargetLabel) -> String {
+    let ports = target.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+    let mut text = format!("port {ports}  {}", target.interface);
+    if let Some(address) = &target.address {
+        let _always_fits = write!(text, "  {address}");
+    }
+    if let Some(netns) = &target.netns {
+        let _always_fits = write!(text, "  in {netns}");
+    }
+    text
+}
+
+fn table(text: &mut String, rows: &[Row], with_port: bool) {
+    let sources: Vec<String> = rows
+        .iter()
+        .map(|row| if with_port { format!("{} :{}", row.source, row.port) } else { row.source.clone() })
+        .collect();
+    let width = sources.iter().map(String::len).max().unwrap_or(0).max(16);
+    let head = format!("{:<14} {:<width$}", "class", "sources");
+    line(
+        text,
+        format_args!(
+            "{head} {:>9} {:>10} {:>10} {:>12} {:>8}",
+            "arrived", "admitted", "answered", "established", "served"
+        ),
+    );
+    for (row, source) in rows.iter().zip(&sources) {
+        let mut cells = format!("{:<14} {source:<width$}", row.class.name());
+        for (stage, cell_width) in Stage::ALL.into_iter().zip([9, 10, 10, 12, 8]) {
+            let dies_here = row.trouble.is_some_and(|(died_at, _)| died_at == stage);
+            let count =
+                if dies_here { format!("{} x", row.stage(stage)) } else { row.stage(stage).to_string() };
+            let _always_fits = write!(cells, " {count:>cell_width$}");
+        }
+        match (row.trouble, row.rhythm) {
+            (Some((_, place)), _) => line(text, format_args!("{cells}     {}", place.name())),
+            (None, Some((every, next))) => {
+                line(
+                    text,
+                    format_args!(
+                        "{cells}     every {:.1} s, next in {} s",
+                        every.as_secs_f64(),
+                        next.as_secs()
+                    ),
+                );
+            }
+            (None, None) => line(text, format_args!("{cells}")),
+        }
+    }
+}
+
+/// One finding: what and where, then what to change.
+pub fn finding(finding: &Finding, color: bool) -> String {
+    let (word, paint) = match (finding.severity, finding.is_suspicion()) {
+        (Severity::Fault, false) => ("FAULT", RED),
+        (Severity::Fault, true) => ("SUSPECTED", YELLOW),
+        (Severity::Note, _) => ("NOTE", DIM),
+    };
+    let word = painted(word, paint, color);
+    let place = finding.place.name().to_uppercase();
+    let (code, confidence) = (finding.code.name(), finding.confidence.name());
+    let mut text = format!("{word}  {place}  {}  [{code}, {confidence}]\n", finding.summary);
+    line(&mut text, format_args!("       {}", finding.advice));
+    text
+}
+
+/// The answer, and what keeps it from being `healthy`.
+pub fn verdict(verdict: &Verdict, color: bool) -> String {
+    let paint = match verdict.state {
+        State::Healthy => GREEN,
+        State::Fault => RED,
+        State::Inconclusive | State::CannotObserve => YELLOW,
+    };
+    let state = painted(verdict.state.name(), paint, color);
+    // A fault's reasons are the findings above.
+    if verdict.state == State::Fault {
+        return format!("verdict: {state}\n");
+    }
+    format!("verdict: {state}: {}\n", verdict.reasons.join("; "))
+}
+
+/// The last line.
+pub fn stop(reason: &str, seen: &str) -> String {
+    format!("stopped by {reason}: {seen}\n")
+}
+
+fn loss(report: &Report<'_>) -> String {
+    let loss = report.loss;
+    format!(
+        "loss: {} drops and {} connections not recorded (table full), {} hook runs skipped, {} sources without a tally",
+        loss.drops, loss.elsewhere, loss.recursion_misses, loss.sources
+    )
+}
+
+/// Whole seconds, or one decimal below ten.
+fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(10) && time.subsec_millis() >= 50 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} s", time.as_secs())
+    }
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _always_fits = writeln!(text, "{arguments}");
+}
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const DIM: &str = "2";
+
+fn painted(text: &str, paint: &str, color: bool) -> String {
+    if color { format!("\x1b[{paint}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! `trace`: watches until it is told to stop.
+//!
+//! One thread does everything in turn: a tick reads the kernel and concludes, a report says so. Only name resolution
+//! and signals have threads of their own, because both may come late or block.
+
+mod failure;
+mod names;
+mod ready;
+mod say;
+mod signals;
+mod sink;
+mod start;
+mod target;
+mod watching;
+
+use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
+
+use crate::settings::Settings;
+
+pub use failure::Failure;
+use names::Names;
+use ready::ReadyFile;
+use sink::Sink;
+use target::Target;
+
+/// Version of the agent, as it introduces itself.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How often names are resolved again: the time to live of an NLB's records (AWS, Route 53 and NLB name resolution).
+const RESOLVE_EVERY: Duration = Duration::from_secs(60);
+
+/// Bounds of the time between two looks at the kernel.
+const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Watches what the settings name until a signal, the end of the given time, or a failure.
+///
+/// # Errors
+///
+/// Why it ended other than well; everything is unhooked by then.
+pub fn trace(settings: &Settings) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::internal)?;
+    let outcome = runtime.block_on(watch(settings));
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
+        Err(Failure::OutputClosed) => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a text that was asked for, such as the help.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn print(text: &str) -> Result<(), Failure> {
+    match sink::write(text) {
+        Err(Failure::OutputClosed) => Ok(()),
+        other => other,
+    }
+}
+
+async fn watch(settings: &Settings) -> Result<(), Failure> {
+    let mut stop = signals::watch().map_err(Failure::internal)?;
+    let ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+    let mut names = Names::resolve(settings.names()).await?;
+    let mut sink = Sink::new(settings.format);
+    let mut targets = Target::all(settings);
+    for target in &mut targets {
+        target.try_start(settings, &names, &mut sink)?;
+    }
+    if let Some(ready) = &ready {
+        ready.write()?;
+    }
+
+    let began = Instant::now();
+    let mut tick = every(tick_length(settings));
+    let mut report = every(sink.refresh(settings.interval));
+    report.tick().await;
+    let mut resolve = every(RESOLVE_EVERY);
+    resolve.tick().await;
+    let reason = loop {
+        tokio::select! {
+            biased;
+            signal = stop.recv() => break signal.map_or("signal", signals::name).to_owned(),
+            () = ended(settings.duration, began) => break "duration".to_owned(),
+            changed = names.changed() => if changed {
+                for target in &mut targets {
+                    target.name_nodes(settings, &names)?;
+                }
+            },
+            _ = resolve.tick() => names.refresh(),
+            _ = tick.tick() => {
+                #[cfg(debug_assertions)]
+                assert!(settings.panic_after.is_none_or(|after| began.elapsed() < after), "told to panic");
+                for target in &mut targets {
+                    target.step(settings, &mut sink)?;
+                }
+            }
+            _ = report.tick() => {
+                sink.begin();
+                for target in &mut targets {
+                    target.report(settings, &names, &mut sink)?;
+                }
+                sink.end()?;
+            }
+        }
+    };
+    sink.begin();
+    for target in &mut targets {
+        target.step(settings, &mut sink)?;
+        target.finish(settings, &reason, &mut sink)?;
+    }
+    sink.end()
+}
+
+/// Often enough to tell one probe from the next.
+fn tick_length(settings: &Settings) -> Duration {
+    let health = settings.health_interval.unwrap_or(TICK.1 * 4) / 4;
+    health.min(settings.interval).clamp(TICK.0, TICK.1)
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    // After a pause of the whole machine one look is enough.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn ended(duration: Option<Duration>, began: Instant) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration.saturating_sub(began.elapsed())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,144 @@
+//! What is said about a target, in the format that was asked for.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{
+    domain::{
+        class::Role,
+        finding::Finding,
+        ledger::State as FindingState,
+        sample::BlindSpot,
+        stage::Stage,
+        verdict::{State, Verdict},
+    },
+    kernel::facts,
+    output::{
+        json::{self, Head},
+        text,
+        view::{self, Report, TargetLabel},
+    },
+    run::{Failure, VERSION, sink::Sink, watching::Watching},
+    settings::Format,
+};
+
+/// The first words: what is watched, how, and what cannot be seen.
+pub fn introduction(
+    label: &TargetLabel,
+    watching: &Watching,
+    choices: &[String],
+    sink: &mut Sink,
+) -> Result<(), Failure> {
+    let hooks = watching.observer.hooks();
+    let blind_spots = watching.observer.blind_spots();
+    let of_role = |role| {
+        let sources = watching.sources.iter().filter(|source| source.role == role);
+        sources.map(|source| source.label()).collect()
+    };
+    let text = match sink.format() {
+        Format::Text => {
+            text::start(&text::Start { version: VERSION, target: label, choices, hooks: &hooks, blind_spots })
+        }
+        Format::Json => json::start(
+            Head::new(&time(), "start", label),
+            &json::Start {
+                version: VERSION,
+                kernel: &facts::release(),
+                address: label.address.as_deref(),
+                choices,
+                ports: &label.ports,
+                clients: of_role(Role::Client),
+                nlb: of_role(Role::Node),
+                hooks: &hooks,
+                blind_spots: json::blind(blind_spots),
+            },
+        ),
+    };
+    sink.say(&text)
+}
+
+/// What opened and what cleared. People see it with the next report.
+pub fn changes(
+    label: &TargetLabel,
+    changes: &[(FindingState, Finding)],
+    sink: &mut Sink,
+) -> Result<(), Failure> {
+    if sink.format() == Format::Json {
+        let time = time();
+        for (state, finding) in changes {
+            sink.add(&json::finding(Head::new(&time, "finding", label), *state, finding))?;
+        }
+    }
+    Ok(())
+}
+
+/// What happened since the report before, and what follows.
+pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Result<(), Failure> {
+    let summary = watching.summary();
+    let rows = view::rows(&summary.case, &summary.before, &summary.findings);
+    if sink.format() == Format::Text {
+        let report = Report {
+            target: label,
+            window: summary.window,
+            watched: summary.case.now,
+            rows,
+            findings: summary.findings,
+            verdict: &summary.verdict,
+            loss: summary.loss,
+            hints: summary.hints,
+        };
+        let color = sink.color();
+        return sink.add(&text::report(&report, VERSION, color));
+    }
+    let time = time();
+    let head = |kind| Head::new(&time, kind, label);
+    for row in &rows {
+        sink.add(&json::report(head("report"), row, summary.window))?;
+    }
+    for (_, finding) in &summary.findings {
+        sink.add(&json::finding(head("finding"), FindingState::Ongoing, finding))?;
+    }
+    sink.add(&json::verdict(head("verdict"), &summary.verdict, &summary.hints))?;
+    sink.add(&json::loss(head("loss"), summary.loss))
+}
+
+/// That nothing can be said, and why.
+pub fn blind(label: &TargetLabel, trouble: &str, sink: &mut Sink) -> Result<(), Failure> {
+    let verdict = cannot_observe(trouble);
+    let color = sink.color();
+    let text = match sink.format() {
+        Format::Text => text::verdict(&verdict, color),
+        Format::Json => json::verdict(Head::new(&time(), "verdict", label), &verdict, &[]),
+    };
+    sink.add(&text)
+}
+
+/// The last words: how it ended, how long it was watched and what was seen.
+pub fn end(
+    label: &TargetLabel,
+    watching: Option<&Watching>,
+    reason: &str,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
+    let (watched, state, seen) = match watching {
+        Some(watching) => {
+            let summary = watching.summary();
+            (summary.case.now, summary.verdict.state, view::life(&summary.case))
+        }
+        None => (Duration::ZERO, State::CannotObserve, "nothing could be observed".to_owned()),
+    };
+    let text = match sink.format() {
+        Format::Text => text::stop(reason, &seen),
+        Format::Json => json::stop(Head::new(&time(), "stop", label), reason, watched, &seen, state),
+    };
+    sink.add(&text)
+}
+
+fn cannot_observe(trouble: &str) -> Verdict {
+    let blind_spot = BlindSpot { id: "target", stages: Stage::ALL.to_vec(), text: trouble.to_owned() };
+    Verdict { state: State::CannotObserve, reasons: vec![trouble.to_owned()], blind_spots: vec![blind_spot] }
+}
+
+/// Now, RFC 3339 in UTC.
+fn time() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}

@@ -1,0 +1,147 @@
+//! Standard output: lines as they come, or one picture that is drawn again in place on a terminal.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use crate::{run::Failure, settings::Format};
+
+/// On a terminal the picture is redrawn this often at least, whatever the interval of the reports.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// Standard output.
+pub struct Sink {
+    format: Format,
+    in_place: bool,
+    color: bool,
+    /// Text of the picture under way.
+    frame: String,
+    /// Terminal rows of the picture last drawn.
+    drawn_rows: usize,
+}
+
+impl Sink {
+    /// Finds out what standard output is.
+    pub fn new(format: Format) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            format,
+            in_place: format == Format::Text && is_terminal && !is_dumb,
+            color: is_terminal && !is_dumb && !no_color,
+            frame: String::new(),
+            drawn_rows: 0,
+        }
+    }
+
+    /// What to write.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether a picture is drawn again and again in place.
+    pub const fn draws(&self) -> bool {
+        self.in_place
+    }
+
+    /// Whether colour is welcome.
+    pub const fn color(&self) -> bool {
+        self.color
+    }
+
+    /// How often to report: every interval, or often enough for a picture to look alive.
+    pub fn refresh(&self, interval: Duration) -> Duration {
+        if self.in_place { interval.min(REDRAW) } else { interval }
+    }
+
+    /// Begins a picture.
+    pub fn begin(&mut self) {
+        self.frame.clear();
+    }
+
+    /// Adds text to the picture, or writes it at once where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn add(&mut self, text: &str) -> Result<(), Failure> {
+        if self.in_place {
+            self.frame.push_str(text);
+            return Ok(());
+        }
+        write(text)
+    }
+
+    /// Writes text that stays, in front of the next picture.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn say(&mut self, text: &str) -> Result<(), Failure> {
+        self.drawn_rows = 0;
+        write(text)
+    }
+
+    /// Draws the picture over the one before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        if !self.in_place || self.frame.is_empty() {
+            return Ok(());
+        }
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
+        let up = match self.drawn_rows {
+            0 => String::new(),
+            // What has scrolled away cannot be reached.
+            drawn if drawn >= rows => "\x1b[2J\x1b[H".to_owned(),
+            drawn => format!("\x1b[{drawn}F"),
+        };
+        let text = format!("{up}\x1b[J{}", self.frame);
+        self.drawn_rows = self.frame.lines().map(|line| rows_of(line, columns)).sum();
+        self.frame.clear();
+        write(&text)
+    }
+}
+
+/// Writes and flushes.
+///
+/// # Errors
+///
+/// When standard output is closed or full.
+pub fn write(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
+}
+
+/// Rows a line takes on a terminal so wide; colour sequences take no room.
+fn rows_of(line: &str, columns: usize) -> usize {
+    let mut width: usize = 0;
+    let mut rest = line.chars();
+    while let Some(character) = rest.next() {
+        if character == '\x1b' {
+            rest.by_ref().take_while(|next| *next != 'm').for_each(drop);
+        } else {
+            width += 1;
+        }
+    }
+    width.div_ceil(columns.max(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapped_lines_take_more_rows_and_colour_takes_none() {
+        assert_eq!(rows_of("", 80), 1);
+        assert_eq!(rows_of(&"x".repeat(80), 80), 1);
+        assert_eq!(rows_of(&"x".repeat(81), 80), 2);
+        assert_eq!(rows_of(&format!("\x1b[31m{}\x1b[0m", "x".repeat(80)), 80), 1);
+        assert_eq!(rows_of("x", 0), 1);
+    }
+}

@@ -1,0 +1,140 @@
+//! What to watch, where the settings leave it open.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use crate::{
+    domain::{
+        class::Role,
+        sources::{Origin, SourceTable},
+    },
+    kernel::{
+        interface::{Interface, InterfaceError},
+        namespace::{Namespace, NamespaceError},
+        observer::ObserveError,
+        programs::LoadError,
+        sockets,
+    },
+    run::{Failure, names::Names},
+    settings::{MAX_PORTS, Settings},
+};
+
+/// Room for nodes that are learned or resolved while watching.
+const SPARE_SLOTS: u32 = 64;
+
+/// The interface.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn interface(namespace: &Namespace, settings: &Settings) -> Result<Interface, Failure> {
+    Ok(namespace.run(|| Interface::find(settings.interface.as_deref()))??)
+}
+
+/// The ports, in order, and why these where nobody named them.
+///
+/// # Errors
+///
+/// When nothing is listened on either.
+pub fn ports(namespace: &Namespace, settings: &Settings) -> Result<(Vec<u16>, Option<String>), Failure> {
+    if !settings.ports.is_empty() {
+        return Ok((settings.all_ports(&settings.ports), None));
+    }
+    let listeners = namespace.run(sockets::listeners)?.map_err(|error| {
+        Failure::Internal(format!("reading the socket table: {error}; name the port with --port"))
+    })?;
+    // Nobody from outside reaches a listener on loopback.
+    let open: BTreeSet<u16> = listeners
+        .iter()
+        .filter(|listener| !listener.address.is_loopback())
+        .map(|listener| listener.port)
+        .collect();
+    let open: Vec<u16> = open.into_iter().collect();
+    if open.is_empty() {
+        return Err(Failure::Usage(
+            "nothing listens on any port here, so there is nothing to watch: name the port with --port"
+                .to_owned(),
+        ));
+    }
+    let ports = settings.all_ports(&open[..open.len().min(MAX_PORTS - 1)]);
+    let mut why = format!("ports {}: listened on now; name others with --port", list(&ports));
+    if open.len() > MAX_PORTS - 1 {
+        why.push_str(&format!(" ({} more are not watched)", open.len() - (MAX_PORTS - 1)));
+    }
+    Ok((ports, Some(why)))
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The table of sources, with room for those that turn up later.
+///
+/// # Errors
+///
+/// When a resolved address is named as a client, too.
+pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Result<SourceTable, Failure> {
+    let named: Vec<_> = settings
+        .networks()
+        .map(|(network, role)| (network, role, Origin::Flag))
+        .chain(resolved(names, interface).into_iter().map(|(node, origin)| (node.into(), Role::Node, origin)))
+        .collect();
+    let wanted: u32 = named.iter().map(|(network, role, _)| SourceTable::slots_for(network, *role)).sum();
+    let mut table = SourceTable::new(1 + wanted + SPARE_SLOTS);
+    for (network, role, origin) in named {
+        table
+            .add(network, role, origin, Duration::ZERO)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+    }
+    Ok(table)
+}
+
+/// Resolved addresses of the families that this interface has: from another family nobody can send to it.
+pub fn resolved(names: &Names, interface: &Interface) -> Vec<(IpAddr, Origin)> {
+    let speaks = |address: IpAddr| interface.addresses.iter().any(|own| own.is_ipv4() == address.is_ipv4());
+    names
+        .iter()
+        .filter(|(_, address)| speaks(*address))
+        .map(|(name, address)| (address, Origin::Dns(name.to_owned())))
+        .collect()
+}
+
+impl From<NamespaceError> for Failure {
+    fn from(error: NamespaceError) -> Self {
+        let text = error.to_string();
+        match error {
+            NamespaceError::Open { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::CannotObserve(text)
+            }
+            NamespaceError::Open { .. } | NamespaceError::NotANamespace { .. } => Self::Usage(text),
+            NamespaceError::Enter { .. } | NamespaceError::Gone { .. } => Self::CannotObserve(text),
+        }
+    }
+}
+
+impl From<InterfaceError> for Failure {
+    fn from(error: InterfaceError) -> Self {
+        let text = error.to_string();
+        match error {
+            InterfaceError::Unknown { .. }
+            | InterfaceError::NoDefault { .. }
+            | InterfaceError::UnknownLinkHeader { .. } => Self::Usage(text),
+            InterfaceError::Netlink(_) => Self::Internal(text),
+        }
+    }
+}
+
+impl From<ObserveError> for Failure {
+    fn from(error: ObserveError) -> Self {
+        let text = error.to_string();
+        match error {
+            ObserveError::Namespace(error) => error.into(),
+            ObserveError::Interface(error) => error.into(),
+            ObserveError::Load(LoadError::NotPermitted) | ObserveError::InterfaceGone(_) => {
+                Self::CannotObserve(text)
+            }
+            ObserveError::Load(LoadError::Maps(_)) | ObserveError::Map(_) | ObserveError::Link { .. } => {
+                Self::Internal(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! One target that is being watched: what was seen of it so far, and what follows from it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    domain::{
+        class::Role,
+        diagnosis::{Case, Translation, diagnose, translation},
+        finding::Finding,
+        history::History,
+        ledger::{Ledger, State},
+        sample::{Loss, TallyKey},
+        sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
+        tally::Tally,
+        verdict::{Verdict, judge},
+    },
+    kernel::observer::{ObserveError, Observer},
+};
+
+/// Examples of senders nobody named, for a hint.
+const EXAMPLES: usize = 3;
+
+/// Everything about one target while it is watched.
+pub struct Watching {
+    /// The kernel's side.
+    pub observer: Observer,
+    /// Who may send.
+    pub sources: SourceTable,
+    history: History,
+    ledger: Ledger,
+    began: Instant,
+    hunting: bool,
+    /// Nodes that found no slot.
+    crowded_out: BTreeSet<IpAddr>,
+    /// Senders named by no flag.
+    strangers: BTreeSet<IpAddr>,
+    /// Tallies as they were at earlier reports, oldest first.
+    snapshots: VecDeque<(Duration, BTreeMap<TallyKey, Tally>)>,
+}
+
+/// What a report is made of.
+pub struct Summary<'a> {
+    /// Everything a conclusion may rest on.
+    pub case: Case<'a>,
+    /// Tallies at the begin of the report's window.
+    pub before: BTreeMap<TallyKey, Tally>,
+    /// Length of the window.
+    pub window: Duration,
+    /// Open findings, since when.
+    pub findings: Vec<(Duration, &'a Finding)>,
+    /// Answer.
+    pub verdict: Verdict,
+    /// What the agent failed to record.
+    pub loss: Loss,
+    /// What it could tell if told more.
+    pub hints: Vec<String>,
+}
+
+impl Watching {
+    /// Begins with what the observer sees from now on.
+    pub fn new(observer: Observer, sources: SourceTable, history: History) -> Self {
+        Self {
+            observer,
+            sources,
+            history,
+            ledger: Ledger::default(),
+            began: Instant::now(),
+            hunting: false,
+            crowded_out: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            snapshots: VecDeque::from([(Duration::ZERO, BTreeMap::new())]),
+        }
+    }
+
+    /// Reads the kernel once, concludes, and returns what changed.
+    ///
+    /// # Errors
+    ///
+    /// When the target is gone or cannot be read.
+    pub fn step(&mut self) -> Result<Vec<(State, Finding)>, ObserveError> {
+        let now = self.began.elapsed();
+        let sample = self.observer.sample(now, &self.sources)?;
+        self.history.observe(sample);
+        self.learn(now)?;
+        self.follow_translation(now)?;
+        let findings = diagnose(&self.case(now));
+        Ok(self.ledger.update(now, findings))
+    }
+
+    /// Names further nodes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn name_nodes(&mut self, nodes: impl Iterator<Item = (IpAddr, Origin)>) -> Result<(), ObserveError> {
+        let now = self.began.elapsed();
+        let mut changed = false;
+        for (address, origin) in nodes {
+            match self.sources.add(IpNet::from(address), Role::Node, origin, now) {
+                Ok(added) => changed |= added,
+                // Named as a client: the operator knows better than DNS.
+                Err(SourceError::TwoRoles { .. }) => {}
+                Err(SourceError::Full { .. }) => changed |= self.crowded_out.insert(address),
+            }
+        }
+        if changed { self.observer.set_sources(&self.sources, self.crowded_out.len() as u64) } else { Ok(()) }
+    }
+
+    /// Gives nodes in large prefixes a tally of their own, once they send.
+    fn learn(&mut self, now: Duration) -> Result<(), ObserveError> {
+        let mut nodes = Vec::new();
+        for sender in self.observer.recent_senders()? {
+            if sender.slot == OTHER_SLOT {
+                if self.strangers.len() < EXAMPLES {
+                    self.strangers.insert(sender.address);
+                }
+                continue;
+            }
+            let of = self.sources.of_slot(sender.slot);
+            if of.is_some_and(|source| source.is_shared() && source.role == Role::Node) {
+                nodes.push((sender.address, Origin::Learned));
+            }
+        }
+        if !nodes.is_empty() {
+            log::debug!("learned at {} s: {nodes:?}", now.as_secs());
+        }
+        self.name_nodes(nodes.into_iter())
+    }
+
+    /// Follows connections on the local ports that watched ports are translated to.
+    fn follow_translation(&mut self, now: Duration) -> Result<(), ObserveError> {
+        let ports = self.history.watch.ports.clone();
+        let mut followed = Vec::new();
+        let (mut hunt, mut found) = (false, false);
+        for port in ports {
+            match translation(&self.case(now), port) {
+                Translation::None => {}
+                Translation::Hidden => hunt = true,
+                Translation::To(local) => {
+                    found |= self.history.local_port(port) != local;
+                    self.history.follow(port, local);
+                    followed.push((port, local));
+                }
+            }
+        }
+        if found {
+            self.observer.follow(&followed)?;
+        }
+        if hunt != self.hunting {
+            self.hunting = hunt;
+            self.observer.hunt_translation(hunt)?;
+        }
+        Ok(())
+    }
+
+    fn case(&self, now: Duration) -> Case<'_> {
+        Case { history: &self.history, sources: &self.sources, now }
+    }
+
+    /// Everything there is to report, about the time since the oldest snapshot up to the latest look.
+    pub fn summary(&self) -> Summary<'_> {
+        let now = self.history.at();
+        let case = self.case(now);
+        let findings = self.ledger.open();
+        let open: Vec<Finding> = findings.iter().map(|(_, finding)| (*finding).clone()).collect();
+        let verdict = judge(&case, &open, self.observer.blind_spots());
+        let (from, before) = self.snapshots.front().cloned().unwrap_or_default();
+        let hints = self.hints();
+        Summary { case, before, window: now - from, findings, verdict, loss: self.history.loss(), hints }
+    }
+
+    /// Chooses the begin of the next report's window: the report before, so that windows follow one another without
+    /// overlap, or with `sliding` that long ago at least.
+    pub fn begin_report(&mut self, sliding: Option<Duration>) {
+        let now = self.began.elapsed();
+        let is_old_enough = |at: Duration| match sliding {
+            None => true,
+            // A picture that comes a moment early must not be about a longer time.
+            Some(length) => now - at + length / 20 >= length,
+        };
+        while self.snapshots.get(1).is_some_and(|(at, _)| is_old_enough(*at)) {
+            self.snapshots.pop_front();
+        }
+    }
+
+    /// Remembers the tallies as they are now, for the windows of later reports.
+    pub fn end_report(&mut self) {
+        let tallies = self.history.tracks().map(|(key, track)| (key, track.total.clone())).collect();
+        self.snapshots.push_back((self.history.at(), tallies));
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let mut hints = Vec::new();
+        let has = |role| self.sources.iter().any(|source| source.role == role);
+        if !has(Role::Node) {
+            hints.push(
+                "no NLB is named, so probes cannot be told from clients nor missed: add --nlb with its DNS name or its \
+                 nodes' addresses, and --client with the prefixes of clients that keep their address"
+                    .to_owned(),
+            );
+        }
+        let strangers: Vec<String> = self.strangers.iter().map(IpAddr::to_string).collect();
+        if has(Role::Node) && !strangers.is_empty() {
+            hints.push(format!(
+                "SYNs come from senders that no flag names, such as {}: name them with --client or --nlb if they matter",
+                strangers.join(", ")
+            ));
+        }
+        hints
+    }
+}

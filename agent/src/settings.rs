@@ -1,0 +1,254 @@
+//! What the operator wants, checked: the result of flags and environment, independent of how they are written.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    discover::names,
+    domain::{
+        class::{Priors, Role},
+        history::Watch,
+    },
+    kernel::attach::AttachMode,
+};
+
+/// An NLB, as named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nlb {
+    /// Address or prefix of its nodes.
+    Network(IpNet),
+    /// Its DNS name, resolved at the start and again later.
+    Name(String),
+}
+
+/// How to write what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What to do when a target cannot be observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnBlind {
+    /// End with exit code 3.
+    #[default]
+    Exit,
+    /// Keep running, report `cannot_observe` and try again.
+    Stay,
+}
+
+/// Everything `trace` was told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Network namespaces to watch; empty for the agent's own.
+    pub namespaces: Vec<String>,
+    /// Interface in each of them.
+    pub interface: Option<String>,
+    /// Watched ports; empty for those that are listened on.
+    pub ports: Vec<u16>,
+    /// Prefixes of clients that keep their address.
+    pub clients: Vec<IpNet>,
+    /// NLB nodes.
+    pub nlbs: Vec<Nlb>,
+    /// What is known of the target group.
+    pub priors: Priors,
+    /// How often a node checks the target.
+    pub health_interval: Option<Duration>,
+    /// Whether clients are expected, too.
+    pub expect_clients: bool,
+    /// Time between reports.
+    pub interval: Duration,
+    /// When to end; `None` for never.
+    pub duration: Option<Duration>,
+    /// Output format.
+    pub format: Format,
+    /// A file that exists while everything is hooked up.
+    pub ready_file: Option<PathBuf>,
+    /// What to do when a target cannot be observed.
+    pub on_blind: OnBlind,
+    /// Kernel type information.
+    pub btf: PathBuf,
+    /// tcx or clsact.
+    pub attach: AttachMode,
+    /// Entries of the drop table.
+    pub drop_entries: u32,
+    /// Panic after this time, for tests that nothing is left behind then.
+    #[cfg(debug_assertions)]
+    pub panic_after: Option<Duration>,
+}
+
+/// At most this many ports are watched.
+pub const MAX_PORTS: usize = agent_common::config::MAX_PORTS;
+
+/// Why settings contradict themselves.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Too many ports.
+    #[error("{0} ports are too many: name at most {MAX_PORTS}")]
+    TooManyPorts(usize),
+    /// One prefix, two classes.
+    #[error("{0} is given both to --nlb and to --client: name it once")]
+    TwoClasses(IpNet),
+}
+
+impl Settings {
+    /// Checks what no single flag can know.
+    ///
+    /// # Errors
+    ///
+    /// When two flags contradict each other.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let count = self.all_ports(&self.ports).len();
+        if count > MAX_PORTS {
+            return Err(SettingsError::TooManyPorts(count));
+        }
+        let twice = self.clients.iter().find(|network| self.nlbs.contains(&Nlb::Network(**network)));
+        twice.map_or(Ok(()), |network| Err(SettingsError::TwoClasses(*network)))
+    }
+
+    /// These ports and the health check port, each once, in order.
+    pub fn all_ports(&self, ports: &[u16]) -> Vec<u16> {
+        let all: BTreeSet<u16> = ports.iter().copied().chain(self.priors.health_port).collect();
+        all.into_iter().collect()
+    }
+
+    /// What the diagnosis of a target with these ports is told.
+    pub fn watch(&self, ports: Vec<u16>) -> Watch {
+        Watch {
+            ports,
+            priors: self.priors,
+            health_interval: self.health_interval,
+            expect_clients: self.expect_clients,
+        }
+    }
+
+    /// The prefixes that need no resolving.
+    pub fn networks(&self) -> impl Iterator<Item = (IpNet, Role)> {
+        let nodes = self.nlbs.iter().filter_map(|nlb| match nlb {
+            Nlb::Network(network) => Some((*network, Role::Node)),
+            Nlb::Name(_) => None,
+        });
+        nodes.chain(self.clients.iter().map(|network| (*network, Role::Client)))
+    }
+
+    /// The names to resolve.
+    pub fn names(&self) -> Vec<String> {
+        let name = |nlb: &Nlb| match nlb {
+            Nlb::Network(_) => None,
+            Nlb::Name(name) => Some(name.clone()),
+        };
+        self.nlbs.iter().filter_map(name).collect()
+    }
+}
+
+/// An address or a prefix without host bits.
+///
+/// # Errors
+///
+/// One line that says what is wrong and what would be right.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpNet>() {
+        Ok(network) => network,
+        Err(_) => text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|_| {
+            format!("{text} is neither an address nor a prefix such as 10.0.1.0/24 or fd00:1::/64")
+        })?,
+    };
+    if network != network.trunc() {
+        return Err(format!("{text} has bits set behind the prefix: did you mean {}?", network.trunc()));
+    }
+    match network {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+            Err(format!("{text} is an IPv4 address in IPv6 notation: write it as IPv4"))
+        }
+        _ => Ok(network),
+    }
+}
+
+/// An address, a prefix, or a DNS name.
+///
+/// # Errors
+///
+/// As [`parse_network`].
+pub fn parse_nlb(text: &str) -> Result<Nlb, String> {
+    if names::is_name(text) {
+        return Ok(Nlb::Name(text.trim_end_matches('.').to_ascii_lowercase()));
+    }
+    match parse_network(text) {
+        Ok(network) => Ok(Nlb::Network(network)),
+        Err(error) if error.contains("neither") => {
+            Err(format!("{text} is neither an address, a prefix such as 10.0.1.0/24, nor a DNS name"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A port.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{text} is no port: 1 to 65535"))
+}
+
+/// A time that is not zero.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|_| format!("{text} is no time: write a number and a unit, such as 500ms, 10s or 2m"))?;
+    let is_sane = time >= SHORTEST && time <= LONGEST;
+    is_sane.then_some(time).ok_or_else(|| format!("{text} is out of range: 10ms to 365days"))
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_with_host_bits_are_refused_with_the_right_one() {
+        assert_eq!(
+            parse_network("10.0.1.5/24"),
+            Err("10.0.1.5/24 has bits set behind the prefix: did you mean 10.0.1.0/24?".to_owned())
+        );
+        assert_eq!(parse_network("10.0.1.5"), Ok("10.0.1.5/32".parse().expect("a prefix")));
+        assert_eq!(parse_network("fd00::1"), Ok("fd00::1/128".parse().expect("a prefix")));
+        for text in ["", "10.0.0.0/33", "10.0.0.256", "nonsense", "10.0.0.0/", "::ffff:10.0.0.1"] {
+            assert!(parse_network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_nlb_is_an_address_a_prefix_or_a_name() {
+        assert_eq!(parse_nlb("10.0.1.0/24"), Ok(Nlb::Network("10.0.1.0/24".parse().expect("a prefix"))));
+        assert_eq!(
+            parse_nlb("My-NLB.elb.amazonaws.com."),
+            Ok(Nlb::Name("my-nlb.elb.amazonaws.com".to_owned()))
+        );
+        for text in ["10.0.0.256", "10.0.1.1/24", "a b", ""] {
+            assert!(parse_nlb(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_and_times_have_limits() {
+        assert_eq!(parse_port("8080"), Ok(8080));
+        for text in ["0", "70000", "-1", "http", ""] {
+            assert!(parse_port(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for text in ["0s", "10", "-1s", "soon", "9999days"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}
