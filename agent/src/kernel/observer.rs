@@ -9,6 +9,7 @@ use std::{
 };
 
 use agent_common::{config::Target as TargetFacts, drop::DropKind};
+use aya_log::EbpfLogger;
 
 use crate::{
     domain::{
@@ -86,6 +87,7 @@ pub struct Observer {
     programs: Programs,
     attachment: Attachment,
     maps: Maps,
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
     lost_sources: u64,
     blind_spots: Vec<BlindSpot>,
 }
@@ -122,6 +124,7 @@ impl Observer {
             trie6: sources.capacity(),
         };
         let mut programs = Programs::load(&target_facts, &sizes, usable)?;
+        let log = programs.log();
         let mut maps = Maps::take(&mut programs.object, port_count)?;
         maps.write_ports(&target.ports, &[])?;
         maps.write_sources(sources)?;
@@ -133,7 +136,7 @@ impl Observer {
         let attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
-        let observer = Self { target, facts, programs, attachment, maps, lost_sources: 0, blind_spots };
+        let observer = Self { target, facts, programs, attachment, maps, log, lost_sources: 0, blind_spots };
         Ok(observer)
     }
 
@@ -201,6 +204,9 @@ impl Observer {
     ///
     /// When the namespace or the interface is gone, or a map cannot be read.
     pub fn sample(&mut self, at: Duration, sources: &SourceTable) -> Result<Sample, ObserveError> {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
         let index = self.target.interface.index;
         let (link, mut host, listeners) = self
             .target

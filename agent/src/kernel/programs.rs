@@ -7,6 +7,7 @@ use aya::{
 };
 
 use agent_common::config::Target;
+use aya_log::EbpfLogger;
 
 use crate::{
     domain::{sample::BlindSpot, stage::Stage},
@@ -76,7 +77,7 @@ impl Programs {
     ///
     /// When maps cannot be created.
     pub fn load(target: &Target, sizes: &Sizes, usable: Usable) -> Result<Self, LoadError> {
-        let debugging = log::log_enabled!(target: "agent_programs", log::Level::Debug);
+        let debugging = is_debugging();
         let log_level = u8::from(debugging) * 5;
         let object = EbpfLoader::new()
             // No program here has relocations against kernel types.
@@ -152,6 +153,15 @@ impl Programs {
         program.attach(name).map(|_link_stays_with_the_program| ())
     }
 
+    /// The programs' own debug lines, where somebody wants to read them.
+    pub fn log(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
+        if !is_debugging() {
+            return None;
+        }
+        let log = EbpfLogger::init(&mut self.object);
+        log.inspect_err(|error| log::warn!("the programs' own log cannot be read: {error}")).ok()
+    }
+
     /// One of the tc programs, loaded.
     ///
     /// # Errors
@@ -165,6 +175,11 @@ impl Programs {
         }
         Ok(program)
     }
+}
+
+/// Whether the programs' own debug lines are wanted (`RUST_LOG=debug`, or `agent_programs=debug` alone).
+fn is_debugging() -> bool {
+    log::log_enabled!(target: "agent_programs", log::Level::Debug)
 }
 
 /// The whole chain of an error, in one line.

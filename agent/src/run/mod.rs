@@ -73,7 +73,7 @@ async fn watch(settings: &Settings) -> Result<(), Failure> {
         target.try_start(settings, &names, &mut sink)?;
     }
     if let Some(ready) = &ready {
-        ready.write()?;
+        ready.publish()?;
     }
 
     let began = Instant::now();

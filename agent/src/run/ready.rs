@@ -10,10 +10,13 @@ use crate::run::Failure;
 /// Removes the file when dropped.
 pub struct ReadyFile {
     path: PathBuf,
+    /// The file before it gets its name.
+    fresh: PathBuf,
 }
 
 impl ReadyFile {
-    /// Removes what an agent that was killed left behind: an old file must not tell of a new agent.
+    /// Makes sure that the file can be written, and removes what an agent that was killed left behind: an old file
+    /// must not tell of a new agent.
     ///
     /// # Errors
     ///
@@ -25,10 +28,14 @@ impl ReadyFile {
                 path.display()
             )));
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &error)),
-            _ => Ok(Self { path: path.to_owned() }),
-        }
+        let mut name = path.to_owned().into_os_string();
+        name.push(".new");
+        let file = Self { path: path.to_owned(), fresh: PathBuf::from(name) };
+        let contents = format!("{}\n", std::process::id());
+        remove(path)
+            .and_then(|()| fs::write(&file.fresh, contents))
+            .map_err(|error| unwritable(path, &error))?;
+        Ok(file)
     }
 
     /// Says that everything is hooked up. The file appears with its contents: the agent's process id.
@@ -36,27 +43,27 @@ impl ReadyFile {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn write(&self) -> Result<(), Failure> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let fresh = PathBuf::from(name);
-        fs::write(&fresh, format!("{}\n", std::process::id()))
-            .and_then(|()| fs::rename(&fresh, &self.path))
-            .map_err(|error| {
-                // What is left of a failed attempt; when even that is not there, all the better.
-                let _ = fs::remove_file(&fresh);
-                unwritable(&self.path, &error)
-            })
+    pub fn publish(&self) -> Result<(), Failure> {
+        fs::rename(&self.fresh, &self.path).map_err(|error| unwritable(&self.path, &error))
     }
 }
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("removing {}: {error}", self.path.display());
+        for path in [&self.path, &self.fresh] {
+            if let Err(error) = remove(path) {
+                log::warn!("removing {}: {error}", path.display());
+            }
         }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(())
+        }
+        other => other,
     }
 }
 

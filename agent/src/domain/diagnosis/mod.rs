@@ -156,5 +156,4 @@ fn list(sources: &[String]) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

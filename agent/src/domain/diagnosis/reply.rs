@@ -64,6 +64,9 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     })
 }
 
+/// Fewer than one handshake in so many left unfinished is what peers do that go away.
+const RARE: u64 = 20;
+
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
 fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if case.history.host_growth(case.now).listen_overflows? > 0 {

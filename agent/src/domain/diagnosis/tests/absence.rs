@@ -1,0 +1,156 @@
+//! What should arrive and does not.
+
+use super::*;
+
+#[test]
+fn a_node_that_was_never_seen_is_suspected_after_one_interval_and_inferred_after_three() {
+    let mut story = Story::new();
+    let only_b = |story: &mut Story| story.serve(NODE_B);
+    story.probes(9, only_b);
+    assert_eq!(story.conclusions(), []);
+    story.probes(2, only_b);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A]))]);
+    story.probes(20, only_b);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
+}
+
+#[test]
+fn absence_means_nothing_while_the_interface_receives_nothing() {
+    let mut story = Story::new();
+    story.pass(60, |story, _| story.sample.host.interface_packets = Some(0));
+    assert_eq!(story.conclusions(), []);
+    let mut story = Story::new();
+    story.pass(60, |story, _| story.sample.host.interface_packets = None);
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn an_xdp_program_of_somebody_else_may_be_the_cause() {
+    let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    story.probes(60, |story| story.serve(NODE_B));
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A]))]);
+    assert!(story.findings()[0].advice.contains("XDP program on the interface (id 7)"));
+}
+
+#[test]
+fn syns_that_were_dropped_in_front_of_the_hook_did_arrive() {
+    let mut story = Story::new();
+    story.probes(60, |story| {
+        story.note_drop(NODE_A, Dropped::SynBeforeHook, "XDP");
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_node_that_was_resolved_late_is_not_missed_before_its_time() {
+    let mut story = Story::new();
+    let both = |story: &mut Story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    };
+    story.probes(100, both);
+    let new = "10.0.3.5/32".parse().expect("a prefix");
+    story.sources.add(new, Role::Node, Origin::Dns("nlb".into()), Duration::from_secs(100)).expect("room");
+    story.probes(9, both);
+    assert_eq!(story.conclusions(), []);
+    story.probes(11, both);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&["10.0.3.5"]))]);
+}
+
+#[test]
+fn a_dual_stack_name_is_expected_in_the_family_that_probes() {
+    let mut sources = SourceTable::new(100);
+    for prefix in ["10.0.1.23/32", "fd00::23/128"] {
+        let origin = Origin::Dns("nlb".into());
+        sources.add(prefix.parse().expect("a prefix"), Role::Node, origin, Duration::ZERO).expect("room");
+    }
+    let mut story = Story::with(sources);
+    story.probes(100, |story| story.serve(NODE_A));
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn nobody_at_all_is_one_finding_and_not_two() {
+    let mut story = Story::new();
+    story.pass(31, |_, _| {});
+    assert_eq!(
+        story.conclusions(),
+        [(Code::NothingArrives, Confidence::Inferred, nodes(&[A, B, CLIENT_PREFIX]))]
+    );
+    story.pass(5, |story, _| story.serve(CLIENTS));
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A, B]))]);
+}
+
+/// Ten intervals in which both nodes probe and clients come.
+fn settled() -> Story {
+    let mut story = Story::new();
+    story.probes(100, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.serve(CLIENTS);
+    });
+    assert_eq!(story.conclusions(), []);
+    story
+}
+
+#[test]
+fn one_node_falls_silent_and_the_other_goes_on() {
+    let mut story = settled();
+    story.probes(30, |story| story.serve(NODE_B));
+    assert_eq!(story.conclusions(), []);
+    story.probes(1, |story| story.serve(NODE_B));
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
+}
+
+#[test]
+fn all_nodes_fall_silent_and_clients_go_on() {
+    let mut story = settled();
+    story.probes(31, |story| story.serve(CLIENTS));
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Suspected, nodes(&[A, B]))]);
+    story.probes(89, |story| story.serve(CLIENTS));
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
+}
+
+#[test]
+fn everybody_falls_silent_like_at_a_deploy() {
+    let mut story = settled();
+    story.pass(40, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::ProbesWithdrawn, Confidence::Inferred, nodes(&[A, B]))]);
+    story.pass(260, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
+}
+
+#[test]
+fn a_passer_by_in_the_nlbs_subnet_is_not_missed_but_a_node_is() {
+    let mut sources = SourceTable::new(600);
+    let subnet = "10.0.1.0/24".parse().expect("a prefix");
+    sources.add(subnet, Role::Node, Origin::Flag, Duration::ZERO).expect("room");
+    let node = TallyKey { slot: 1 + 23, port: PORT };
+    let (second_node, passer_by) =
+        (TallyKey { slot: 1 + 40, port: PORT }, TallyKey { slot: 1 + 99, port: PORT });
+    let mut story = Story::with(sources);
+    story.pass(1, |story, _| story.serve(passer_by));
+    story.probes(100, |story| {
+        story.serve(node);
+        story.serve(second_node);
+    });
+    assert_eq!(story.conclusions(), []);
+    story.probes(40, |story| story.serve(node));
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&["10.0.1.40"]))]);
+}
+
+#[test]
+fn a_node_learned_in_a_large_prefix_stands_for_the_prefix() {
+    let mut sources = SourceTable::new(100);
+    let prefix = "10.0.0.0/16".parse().expect("a prefix");
+    sources.add(prefix, Role::Node, Origin::Flag, Duration::ZERO).expect("room");
+    let mut story = Story::with(sources);
+    let shared = TallyKey { slot: 1, port: PORT };
+    story.pass(1, |story, _| story.serve(shared));
+    let node = "10.0.1.23/32".parse().expect("a prefix");
+    story.sources.add(node, Role::Node, Origin::Learned, Duration::from_secs(1)).expect("room");
+    story.probes(100, |story| story.serve(TallyKey { slot: 2, port: PORT }));
+    assert_eq!(story.conclusions(), []);
+}

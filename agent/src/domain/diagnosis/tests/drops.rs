@@ -1,0 +1,104 @@
+//! SYNs that arrived and were thrown away.
+
+use super::*;
+
+#[test]
+fn a_firewall_that_hits_one_node_is_named_with_that_node() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::HostFirewall, Confidence::Proven, nodes(&[A]))]);
+    let finding = &story.findings()[0];
+    assert!(finding.summary.contains("4 of 4 SYNs dropped by netfilter"), "{}", finding.summary);
+    assert!(finding.advice.contains("NLB's subnets") && !finding.advice.contains(A), "{}", finding.advice);
+}
+
+#[test]
+fn each_reason_has_its_code() {
+    for (reason, code) in [
+        ("IP_RPFILTER", Code::ReversePathFilter),
+        ("TC_INGRESS", Code::BpfDrop),
+        ("TCP_CSUM", Code::BadChecksum),
+        ("NEIGH_FAILED", Code::HostDrop),
+    ] {
+        let mut story = Story::new();
+        story.probes(40, |story| {
+            story.drop(NODE_A, reason);
+            story.serve(NODE_B);
+        });
+        assert_eq!(story.conclusions(), [(code, Confidence::Proven, nodes(&[A]))], "{reason}");
+    }
+}
+
+#[test]
+fn a_firewall_that_turns_strangers_away_is_nobodys_fault() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.drop(STRANGERS, "NETFILTER_DROP");
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn with_nobody_named_strangers_count_only_when_none_comes_through() {
+    let mut story = Story::without_names();
+    story.probes(40, |story| story.drop(STRANGERS, "NETFILTER_DROP"));
+    assert_eq!(story.conclusions(), [(Code::HostFirewall, Confidence::Proven, nodes(&["any"]))]);
+    story.probes(40, |story| story.serve(STRANGERS));
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_rule_that_drops_every_other_syn_does_not_flap() {
+    let mut story = Story::new();
+    story.pass(60, |story, second| {
+        if second % 10 == 0 {
+            story.serve(NODE_B);
+            if second % 20 == 0 { story.drop(NODE_A, "NETFILTER_DROP") } else { story.serve(NODE_A) }
+        }
+        if second > 20 {
+            assert_eq!(
+                story.conclusions(),
+                [(Code::HostFirewall, Confidence::Proven, nodes(&[A]))],
+                "{second}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_repaired_firewall_clears_after_two_intervals() {
+    let mut story = Story::new();
+    let good = |story: &mut Story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    };
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.serve(NODE_B);
+    });
+    story.probes(15, good);
+    assert_eq!(story.conclusions().len(), 1);
+    story.probes(15, good);
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn duplicate_syns_of_a_handshake_under_way_are_no_drops() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        for node in [NODE_A, NODE_B] {
+            story.serve(node);
+            // The SYN again, the SYN-ACK again: the first one was slow.
+            story.arrive(node);
+            story.note_drop(node, Dropped::DuplicateSyn, "NOT_SPECIFIED");
+            story.tally(node).synacks += 1;
+            story.tally(node).synack_retransmits += 1;
+        }
+    });
+    assert_eq!(story.conclusions(), []);
+}

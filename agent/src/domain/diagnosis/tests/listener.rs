@@ -1,0 +1,131 @@
+//! SYNs that reached TCP and were not answered.
+
+use super::*;
+
+fn refuse(story: &mut Story, key: TallyKey) {
+    story.drop(key, "NO_SOCKET");
+    story.tally(key).refused += 1;
+}
+
+#[test]
+fn nothing_listening_is_told_from_listening_elsewhere() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
+    story.probes(40, |story| {
+        refuse(story, NODE_A);
+        refuse(story, NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::NoListener, Confidence::Proven, nodes(&[A, B]))]);
+
+    story.sample.listeners = Some(vec![listener(Ipv4Addr::LOCALHOST.into())]);
+    story.pass(1, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::ListenerElsewhere, Confidence::Proven, nodes(&[A, B]))]);
+    assert!(story.findings()[0].summary.contains("127.0.0.1"));
+}
+
+#[test]
+fn without_a_reset_or_a_socket_table_it_is_not_proven() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NO_SOCKET");
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+
+    let mut story = Story::new();
+    story.sample.listeners = None;
+    story.probes(40, |story| {
+        refuse(story, NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+fn fill_queue(story: &mut Story) {
+    story.sample.listeners =
+        Some(vec![Listener { backlog: 3, backlog_limit: 2, ..listener(Ipv4Addr::UNSPECIFIED.into()) }]);
+}
+
+#[test]
+fn a_queue_that_is_full_at_the_syn() {
+    let mut story = Story::new();
+    fill_queue(&mut story);
+    story.probes(40, |story| {
+        for node in [NODE_A, NODE_B] {
+            story.arrive(node);
+            story.count(|host| &mut host.listen_overflows, 1);
+            story.count(|host| &mut host.listen_drops, 1);
+        }
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A, B]))]);
+}
+
+#[test]
+fn a_queue_that_is_full_at_the_final_ack_outranks_a_lost_reply() {
+    let mut story = Story::new();
+    fill_queue(&mut story);
+    story.probes(40, |story| {
+        for node in [NODE_A, NODE_B] {
+            story.arrive(node);
+            story.tally(node).synacks += 4;
+            story.tally(node).synack_retransmits += 3;
+            story.count(|host| &mut host.listen_overflows, 4);
+            story.count(|host| &mut host.listen_drops, 4);
+        }
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A, B]))]);
+}
+
+#[test]
+fn overflows_of_another_listener_are_not_ours() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.listen_overflows, 5);
+        story.count(|host| &mut host.listen_drops, 5);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn no_route_back_is_proven_by_counters_that_grow_without_overflows() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.listen_drops, 1);
+        story.count(|host| &mut host.out_no_routes, 1);
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::NoReturnRoute, Confidence::Proven, nodes(&[A]))]);
+    assert!(story.findings()[0].advice.contains("ip route get 10.0.1.23"));
+}
+
+#[test]
+fn packets_of_others_without_a_route_prove_nothing() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.out_no_routes, 7);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_syn_of_this_moment_is_not_held_against_anybody() {
+    let mut story = Story::new();
+    fill_queue(&mut story);
+    story.count(|host| &mut host.listen_overflows, 1);
+    story.pass(29, |_, _| {});
+    story.probes(1, |story| {
+        story.arrive(NODE_A);
+        story.arrive(NODE_B);
+        story.count(|host| &mut host.listen_overflows, 1);
+    });
+    assert_eq!(story.conclusions(), []);
+}

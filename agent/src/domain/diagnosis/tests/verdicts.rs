@@ -1,0 +1,78 @@
+//! The answer in one word.
+
+use super::*;
+use crate::domain::{sample::Loss, stage::Stage, verdict::State};
+
+fn good(story: &mut Story) {
+    story.serve(NODE_A);
+    story.serve(NODE_B);
+}
+
+fn blind(stages: &[Stage]) -> BlindSpot {
+    BlindSpot { id: "test", stages: stages.to_vec(), text: "a hook is missing".to_owned() }
+}
+
+#[test]
+fn healthy_needs_every_expected_source_served() {
+    let mut story = Story::new();
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    story.probes(30, good);
+    let verdict = story.verdict(&[]);
+    assert_eq!((verdict.state, verdict.blind_spots), (State::Healthy, vec![]));
+}
+
+#[test]
+fn healthy_is_forbidden_while_something_hides() {
+    let mut story = Story::new();
+    story.probes(30, good);
+    assert_eq!(story.verdict(&[blind(&[Stage::Admitted])]).state, State::Inconclusive);
+    let both = [blind(&[Stage::Arrived]), blind(&[Stage::Answered])];
+    assert_eq!(story.verdict(&both).state, State::CannotObserve);
+    story.sample.loss = Loss { drops: 1, ..Loss::default() };
+    story.pass(1, |_, _| {});
+    let verdict = story.verdict(&[]);
+    assert_eq!(verdict.state, State::Inconclusive);
+    assert!(verdict.reasons[0].contains("see loss"), "{verdict:?}");
+}
+
+#[test]
+fn expected_clients_have_to_be_seen() {
+    let mut story = Story::new();
+    story.history.watch.expect_clients = true;
+    story.probes(30, good);
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    story.pass(1, |story, _| story.serve(CLIENTS));
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+}
+
+#[test]
+fn with_nobody_named_nothing_is_called_healthy() {
+    let mut story = Story::without_names();
+    story.probes(30, |story| story.serve(STRANGERS));
+    let verdict = story.verdict(&[]);
+    assert_eq!(verdict.state, State::Inconclusive);
+    assert!(verdict.reasons[0].contains("--nlb"), "{verdict:?}");
+}
+
+#[test]
+fn a_suspicion_alone_is_inconclusive_and_a_fault_is_a_fault() {
+    let mut story = Story::new();
+    story.probes(11, |story| story.serve(NODE_B));
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    story.probes(30, |story| story.serve(NODE_B));
+    assert_eq!(story.verdict(&[]).state, State::Fault);
+}
+
+#[test]
+fn syns_that_nothing_accounts_for_keep_it_from_healthy() {
+    let mut story = Story::new();
+    story.probes(30, |story| {
+        good(story);
+        story.arrive(NODE_A);
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), []);
+    let verdict = story.verdict(&[]);
+    assert_eq!(verdict.state, State::Inconclusive);
+    assert!(verdict.reasons[0].contains("neither dropped nor answered"), "{verdict:?}");
+}
