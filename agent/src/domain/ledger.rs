@@ -62,3 +62,74 @@ impl Ledger {
         open
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        class::SourceClass,
+        finding::{Code, Confidence, Severity},
+        stage::{Place, Stage},
+    };
+
+    fn finding(code: Code, confidence: Confidence, summary: &str) -> Finding {
+        Finding {
+            code,
+            severity: Severity::Fault,
+            confidence,
+            class: SourceClass::NlbProbe,
+            port: Some(8080),
+            sources: Vec::new(),
+            stage: Stage::Arrived,
+            place: Place::BeforeThisHost,
+            summary: summary.to_owned(),
+            advice: String::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    fn states(changes: &[(State, Finding)]) -> Vec<(State, Code)> {
+        changes.iter().map(|(state, finding)| (*state, finding.code)).collect()
+    }
+
+    #[test]
+    fn a_finding_opens_once_and_clears_once() {
+        let mut ledger = Ledger::default();
+        let second = Duration::from_secs;
+        let missing = |summary| vec![finding(Code::ProbesMissing, Confidence::Inferred, summary)];
+        assert_eq!(states(&ledger.update(second(1), missing("1 s"))), [(State::Opened, Code::ProbesMissing)]);
+        assert!(ledger.update(second(2), missing("2 s")).is_empty());
+        let open = ledger.open();
+        assert_eq!((open[0].0, open[0].1.summary.as_str()), (second(1), "2 s"));
+        assert_eq!(states(&ledger.update(second(3), vec![])), [(State::Cleared, Code::ProbesMissing)]);
+        assert!(ledger.open().is_empty());
+    }
+
+    #[test]
+    fn one_that_becomes_surer_opens_again_and_stays_as_old_as_it_is() {
+        let mut ledger = Ledger::default();
+        let at = |seconds, confidence| {
+            (Duration::from_secs(seconds), vec![finding(Code::ProbesMissing, confidence, "")])
+        };
+        let (now, suspected) = at(1, Confidence::Suspected);
+        ledger.update(now, suspected);
+        let (now, inferred) = at(2, Confidence::Inferred);
+        assert_eq!(states(&ledger.update(now, inferred)), [(State::Opened, Code::ProbesMissing)]);
+        assert_eq!(ledger.open()[0].0, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_surest_fault_comes_first() {
+        let mut ledger = Ledger::default();
+        let note =
+            Finding { severity: Severity::Note, ..finding(Code::PortTranslated, Confidence::Proven, "") };
+        let findings = vec![
+            note,
+            finding(Code::ProbesMissing, Confidence::Suspected, ""),
+            finding(Code::HostFirewall, Confidence::Proven, ""),
+        ];
+        ledger.update(Duration::ZERO, findings);
+        let order: Vec<_> = ledger.open().into_iter().map(|(_, finding)| finding.code).collect();
+        assert_eq!(order, [Code::HostFirewall, Code::ProbesMissing, Code::PortTranslated]);
+    }
+}

@@ -1,1 +1,134 @@
+use super::*;
+use crate::domain::{
+    finding::{Code, Confidence, Fact, FactOrigin, Severity},
+    reason::Reason,
+    stage::Place,
+    tally::{Dropped, Tally},
+};
 
+fn target() -> TargetLabel {
+    TargetLabel { netns: None, interface: "eth0".to_owned(), address: None, ports: vec![8080] }
+}
+
+fn parsed(line: &str) -> Value {
+    assert!(line.ends_with('\n') && !line.trim_end().contains('\n'), "one line: {line:?}");
+    assert!(line.len() < 16 * 1024, "under 16 KiB: {}", line.len());
+    serde_json::from_str(line).expect("JSON")
+}
+
+#[test]
+fn every_line_begins_with_schema_time_and_kind() {
+    let target = target();
+    let lines = [
+        ("loss", loss(Head::new("T", "loss", &target), Loss::default())),
+        (
+            "verdict",
+            verdict(
+                Head::new("T", "verdict", &target),
+                &Verdict { state: VerdictState::Healthy, reasons: vec![], blind_spots: vec![] },
+                &[],
+            ),
+        ),
+        (
+            "stop",
+            stop(
+                Head::new("T", "stop", &target),
+                "SIGTERM",
+                Duration::from_secs(140),
+                "lived 140 s",
+                VerdictState::Fault,
+            ),
+        ),
+    ];
+    for (kind, line) in lines {
+        let start = format!(r#"{{"schema":1,"time":"T","kind":"{kind}","interface":"eth0","#);
+        assert!(line.starts_with(&start), "{line}");
+        parsed(&line);
+    }
+}
+
+#[test]
+fn a_report_has_every_count() {
+    let row = Row {
+        port: 8080,
+        class: SourceClass::NlbProbe,
+        source: "10.0.1.23".to_owned(),
+        tally: Tally {
+            arrived: 8,
+            synacks: 5,
+            synack_retransmits: 1,
+            established: 4,
+            served: 3,
+            refused: 0,
+            drops: [((Dropped::Syn, Reason("NETFILTER_DROP")), 2)].into(),
+            ..Tally::default()
+        },
+        trouble: None,
+        rhythm: None,
+    };
+    let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
+    assert_eq!(
+        line,
+        json!({
+            "schema": 1, "time": "T", "kind": "report", "interface": "eth0", "port": 8080, "class": "nlb_probe",
+            "source": "10.0.1.23", "window_seconds": 1.5, "arrived": 8, "dropped": 2, "refused": 0, "admitted": 6,
+            "answered": 4, "established": 4, "served": 3, "synack_retransmits": 1,
+            "drop_reasons": {"NETFILTER_DROP": 2}
+        })
+    );
+}
+
+#[test]
+fn a_finding_is_flat_with_its_evidence() {
+    let found = Finding {
+        code: Code::ProbesMissing,
+        severity: Severity::Fault,
+        confidence: Confidence::Inferred,
+        class: SourceClass::NlbUndecided,
+        port: None,
+        sources: vec!["10.0.1.23".to_owned()],
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: "s".to_owned(),
+        advice: "a".to_owned(),
+        evidence: vec![
+            Fact::count("syns_arrived", 0, FactOrigin::Hook),
+            Fact::count("interface_packets", 12, FactOrigin::Interface),
+            Fact::seconds("watched_seconds", Duration::from_millis(31_500), FactOrigin::Hook),
+        ],
+    };
+    let target = TargetLabel { netns: Some("/run/netns/task".to_owned()), ..target() };
+    let line = parsed(&finding(Head::new("T", "finding", &target), FindingState::Opened, &found));
+    assert_eq!(
+        line,
+        json!({
+            "schema": 1, "time": "T", "kind": "finding", "netns": "/run/netns/task", "interface": "eth0",
+            "code": "probes_missing", "state": "opened", "severity": "fault", "confidence": "inferred",
+            "class": "nlb_undecided", "sources": ["10.0.1.23"], "stage": "arrived",
+            "place": "before this host (AWS)", "summary": "s", "advice": "a",
+            "evidence_origins": ["hook", "interface"],
+            "syns_arrived": 0, "interface_packets": 12, "watched_seconds": 31.5
+        })
+    );
+}
+
+#[test]
+fn a_start_line_with_the_longest_lists_stays_short() {
+    let many: Vec<String> =
+        (0..256).map(|number| format!("fd00:1234:5678:9abc:def0:1234:5678:{number:x}")).collect();
+    let start = start(
+        Head::new("T", "start", &target()),
+        &Start {
+            version: "0.1.0",
+            kernel: "6.1",
+            address: None,
+            choices: &[],
+            ports: &[8080; 64],
+            clients: Vec::new(),
+            nlb: many,
+            hooks: &[],
+            blind_spots: Vec::new(),
+        },
+    );
+    parsed(&start);
+}

@@ -1,1 +1,129 @@
+use super::*;
+use crate::domain::{
+    class::SourceClass,
+    finding::{Code, Confidence},
+    sample::Loss,
+    stage::Place,
+    tally::Tally,
+};
 
+fn row(class: SourceClass, source: &str, served: u64) -> Row {
+    Row {
+        port: 8080,
+        class,
+        source: source.to_owned(),
+        tally: Tally { arrived: served, synacks: served, established: served, served, ..Tally::default() },
+        trouble: None,
+        rhythm: None,
+    }
+}
+
+fn dropped() -> Finding {
+    Finding {
+        code: Code::HostFirewall,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: SourceClass::NlbProbe,
+        port: Some(8080),
+        sources: vec!["10.0.1.23".to_owned()],
+        stage: Stage::Admitted,
+        place: Place::HostFirewall,
+        summary: "nlb_probe from 10.0.1.23: 8 of 8 SYNs dropped by netfilter in 41 s".to_owned(),
+        advice: "Let tcp/8080 in.".to_owned(),
+        evidence: Vec::new(),
+    }
+}
+
+fn target() -> TargetLabel {
+    TargetLabel {
+        netns: None,
+        interface: "eth0".to_owned(),
+        address: Some("10.0.32.10".to_owned()),
+        ports: vec![8080],
+    }
+}
+
+const FAULT: Verdict = Verdict { state: State::Fault, reasons: Vec::new(), blind_spots: Vec::new() };
+
+#[test]
+fn a_report_is_a_table_with_findings_after_it() {
+    let finding = dropped();
+    let blocked = Row {
+        tally: Tally {
+            arrived: 2,
+            drops: [(
+                (crate::domain::tally::Dropped::Syn, crate::domain::reason::Reason("NETFILTER_DROP")),
+                2,
+            )]
+            .into(),
+            ..Tally::default()
+        },
+        trouble: Some((Stage::Admitted, Place::HostFirewall)),
+        ..row(SourceClass::NlbProbe, "10.0.1.23", 0)
+    };
+    let regular = Row {
+        rhythm: Some((Duration::from_secs(10), Duration::from_secs(4))),
+        ..row(SourceClass::NlbProbe, "10.0.2.31", 2)
+    };
+    let report = Report {
+        target: &target(),
+        window: Duration::from_secs(10),
+        watched: Duration::from_secs(41),
+        rows: vec![blocked, regular, row(SourceClass::Client, "10.0.16.0/20", 841)],
+        findings: vec![(Duration::from_secs(3), &finding)],
+        verdict: &FAULT,
+        loss: Loss::default(),
+        hints: Vec::new(),
+    };
+    assert_eq!(
+        super::report(&report, "0.1.0", false),
+        "\
+port 8080  eth0  10.0.32.10  last 10 s                                  agent 0.1.0, watching 41 s
+class          sources            arrived   admitted   answered  established   served
+nlb_probe      10.0.1.23                2        0 x          0            0        0     host firewall
+nlb_probe      10.0.2.31                2          2          2            2        2     every 10.0 s, next in 4 s
+client         10.0.16.0/20           841        841        841          841      841
+FAULT  HOST FIREWALL  nlb_probe from 10.0.1.23: 8 of 8 SYNs dropped by netfilter in 41 s  [host_firewall, proven]
+       Let tcp/8080 in.
+verdict: fault
+"
+    );
+}
+
+#[test]
+fn several_ports_are_told_apart_and_loss_is_never_silent() {
+    let report = Report {
+        target: &TargetLabel { ports: vec![8080, 9000], ..target() },
+        window: Duration::from_millis(500),
+        watched: Duration::from_secs(1),
+        rows: vec![row(SourceClass::Client, "10.0.16.0/20", 1)],
+        findings: Vec::new(),
+        verdict: &FAULT,
+        loss: Loss { drops: 3, ..Loss::default() },
+        hints: vec!["say more".to_owned()],
+    };
+    let text = super::report(&report, "0.1.0", false);
+    assert!(text.contains("port 8080,9000") && text.contains("10.0.16.0/20 :8080"), "{text}");
+    assert!(
+        text.contains("last 0.5 s") && text.contains("loss: 3 drops") && text.contains("note: say more"),
+        "{text}"
+    );
+}
+
+#[test]
+fn colour_only_where_it_is_wanted() {
+    assert!(finding(&dropped(), true).starts_with("\x1b[31mFAULT\x1b[0m"));
+    assert!(!finding(&dropped(), false).contains('\x1b'));
+    let suspicion = Finding { confidence: Confidence::Suspected, ..dropped() };
+    assert!(finding(&suspicion, false).starts_with("SUSPECTED"));
+}
+
+#[test]
+fn a_verdict_that_is_no_fault_says_why() {
+    let unsure = Verdict {
+        state: State::Inconclusive,
+        reasons: vec!["a".into(), "b".into()],
+        blind_spots: Vec::new(),
+    };
+    assert_eq!(verdict(&unsure, false), "verdict: inconclusive: a; b\n");
+}
