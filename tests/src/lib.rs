@@ -1,1 +1,33 @@
+//! The lab: a small AWS in network namespaces, with a real kernel, real sockets and real packets.
+//!
+//! ```text
+//! client ── fabric ── task      the application and the agent
+//!             ├── nlb-a         an NLB node that probes, one per zone
+//!             └── nlb-b
+//! ```
+//!
+//! The fabric routes between the subnets, and its forward rules play security group and network ACL: what they drop,
+//! the task's namespace never sees. Nothing has a name in the file system, so nothing is left behind even by a killed
+//! test: the kernel takes the namespaces down with the last process in them (docs/decisions/0003).
+//!
+//! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
+//! wired up), [`nlb`], [`app`] and [`client`] (who talks), [`agent`] (who watches), [`witness`] (who counts, too),
+//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs).
+//!
+//! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
 
+pub mod agent;
+pub mod app;
+pub mod client;
+pub mod flood;
+pub mod frame;
+pub mod netns;
+pub mod nlb;
+pub mod others;
+pub mod plan;
+pub mod shell;
+pub mod topology;
+pub mod wait;
+pub mod witness;
+
+pub use netns::Netns;

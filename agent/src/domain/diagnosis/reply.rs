@@ -64,7 +64,7 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     })
 }
 
-/// Fewer than one handshake in so many left unfinished is what peers do that go away.
+/// Fewer than one answered handshake in so many left unfinished is what peers do that go away in the middle of one.
 const RARE: u64 = 20;
 
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
@@ -72,13 +72,11 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if case.history.host_growth(case.now).listen_overflows? > 0 {
         return None;
     }
-    let stuck =
-        stuck(
-            group,
-            |track| {
-                if case.recent(track).synack_retransmits > 0 { unfinished(case, track) } else { 0 }
-            },
-        );
+    let stuck = stuck(group, |track| {
+        let (recent, unfinished) = (case.recent(track), unfinished(case, track));
+        let is_rare = unfinished * RARE < recent.answered();
+        if recent.synack_retransmits == 0 || is_rare { 0 } else { unfinished }
+    });
     if stuck.is_empty() {
         return None;
     }

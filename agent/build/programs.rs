@@ -1,0 +1,62 @@
+//! Builds a package of eBPF programs from a build script; the object ends up in `OUT_DIR`.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya_build::{Package, Toolchain};
+
+/// The crates that use unstable features. Naming them, rather than allowing such features everywhere, is also what
+/// keeps aya-build from asking for `-Z build-std`.
+const UNSTABLE_CRATES: &str = "aya_ebpf,aya_ebpf_bindings,aya_ebpf_cty,agent_ebpf,agent_programs,lab_programs";
+
+/// Builds the package `name` in the directory `below` the directory of the package whose build script this is.
+///
+/// # Errors
+///
+/// When the machine lacks what it takes; the message says what to do.
+pub fn build(name: &str, below: &str) -> Result<()> {
+    let manifest = std::env::var("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?;
+    let programs = Path::new(&manifest).join(below);
+    let programs = programs.to_str().ok_or_else(|| anyhow!("the path of {name} is not UTF-8"))?;
+    if !succeeds("bpf-linker", &["--version"]) {
+        bail!("bpf-linker is missing: run `cargo xtask setup` once, then build again");
+    }
+    let toolchain = toolchain()?;
+    // aya-build turns the inner cargo's progress into warnings of this package.
+    // SAFETY: a build script is single-threaded here; nothing reads the environment meanwhile.
+    unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };
+    if toolchain == "bpf" {
+        // SAFETY: as above.
+        unsafe { std::env::set_var("RUSTC_BOOTSTRAP", UNSTABLE_CRATES) };
+    }
+    let package = Package { name, root_dir: programs, ..Default::default() };
+    aya_build::build_ebpf([package], Toolchain::Custom(toolchain))
+}
+
+/// The toolchain that can compile for BPF: `bpf` (linked by the set-up, precompiled `core`), or nightly with rust-src.
+fn toolchain() -> Result<&'static str> {
+    if has_file("bpf", "lib/rustlib/bpfel-unknown-none") {
+        return Ok("bpf");
+    }
+    if has_file("nightly", "lib/rustlib/src/rust/library/core") {
+        return Ok("nightly");
+    }
+    bail!("no Rust toolchain here can build eBPF programs: run `cargo xtask setup` once, then build again")
+}
+
+fn has_file(toolchain: &str, below_sysroot: &str) -> bool {
+    let output = Command::new("rustup").args(["run", toolchain, "rustc", "--print", "sysroot"]).output();
+    output.is_ok_and(|output| {
+        output.status.success()
+            && Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(below_sysroot).exists()
+    })
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

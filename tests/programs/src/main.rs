@@ -1,0 +1,115 @@
+//! What others may have attached to the same interface: a tc program that counts, one that does nothing (also the
+//! base line of the measurements), and an XDP program that drops.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{TC_ACT_OK, xdp_action},
+    btf_maps::PerCpuArray,
+    helpers,
+    macros::{btf_map, classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
+const SYN: u8 = 0x02;
+const SYN_AND_ACK: u8 = 0x12;
+
+/// SYNs that `other_tc` saw.
+#[btf_map]
+static OTHER_SEEN: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Last 32 bits of the source address whose SYNs `drop_in_front` drops, host order.
+#[unsafe(no_mangle)]
+static DROPPED_SOURCE: u32 = 0;
+
+/// Somebody else's tc program: counts SYNs and ends the chain.
+#[classifier]
+pub fn other_tc(context: TcContext) -> i32 {
+    let is_syn = read_tc::<2>(&context, 12).and_then(|kind| {
+        let (next, flags) = offsets(u16::from_be_bytes(kind))?;
+        let is_tcp = read_tc::<1>(&context, next)? == [TCP];
+        Some(is_tcp && read_tc::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN)
+    });
+    if is_syn == Some(true)
+        && let Some(seen) = OTHER_SEEN.get_ptr_mut(0)
+    {
+        // SAFETY: a non-null, aligned value of this CPU's own; a tc program does not interrupt itself.
+        unsafe { *seen += 1 };
+    }
+    TC_ACT_OK as i32
+}
+
+/// Nothing: what calling a program costs by itself.
+#[classifier]
+pub fn empty_tc(_context: TcContext) -> i32 {
+    -1
+}
+
+/// Drops the SYNs of one source in front of everything else.
+#[xdp]
+pub fn drop_in_front(context: XdpContext) -> u32 {
+    // SAFETY: the loader may have replaced the value, so the compiler must not know it.
+    let dropped = unsafe { core::ptr::read_volatile(&raw const DROPPED_SOURCE) };
+    let matches = read_xdp::<2>(&context, 12).and_then(|kind| {
+        let (next, flags) = offsets(u16::from_be_bytes(kind))?;
+        let source = if next == 23 { 14 + 12 } else { 14 + 8 + 12 };
+        let is_tcp = read_xdp::<1>(&context, next)? == [TCP];
+        let is_syn = read_xdp::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN;
+        Some(is_tcp && is_syn && u32::from_be_bytes(read_xdp(&context, source)?) == dropped)
+    });
+    if matches == Some(true) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+}
+
+/// Where the next protocol and the TCP flags are, in plain headers behind Ethernet.
+#[inline(always)]
+fn offsets(kind: u16) -> Option<(usize, usize)> {
+    match kind {
+        ETH_P_IP => Some((23, 14 + 20 + 13)),
+        ETH_P_IPV6 => Some((20, 14 + 40 + 13)),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn read_tc<const BYTES: usize>(context: &TcContext, offset: usize) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    // SAFETY: the destination is as long as the length passed; the helper checks the offset.
+    let failed = unsafe {
+        helpers::generated::bpf_skb_load_bytes(
+            context.as_ptr().cast_const(),
+            offset as u32,
+            bytes.as_mut_ptr().cast(),
+            BYTES as u32,
+        )
+    };
+    if failed == 0 { Some(bytes) } else { None }
+}
+
+#[inline(always)]
+fn read_xdp<const BYTES: usize>(context: &XdpContext, offset: usize) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    // SAFETY: the destination is as long as the length passed; the helper checks the offset.
+    let failed = unsafe {
+        helpers::generated::bpf_xdp_load_bytes(
+            context.as_ptr().cast(),
+            offset as u32,
+            bytes.as_mut_ptr().cast(),
+            BYTES as u32,
+        )
+    };
+    if failed == 0 { Some(bytes) } else { None }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

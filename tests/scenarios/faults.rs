@@ -1,0 +1,163 @@
+//! Every fault of the first catalogue: it exists, and it is named.
+
+use lab::{
+    app::Listen,
+    nlb::{Belief, Speech},
+    shell,
+};
+
+use crate::row::{ClientPath, Expected, HEALTHY, Row, nodes, rows};
+
+const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
+
+rows! {
+    host_firewall_drops_one_node => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("input", &format!("{family} saddr {} tcp dport {} drop", lab.plan.node(0), lab.plan.port));
+        }),
+        expected: |plan| vec![Expected::of_probes("host_firewall", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    host_firewall_drops_clients_only => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("input", &format!("{family} saddr {} tcp dport {} drop", lab.plan.client.subnet, lab.plan.port));
+        }),
+        expected: |plan| vec![Expected::of_clients("host_firewall", "proven", plan)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    host_firewall_drops_what_shares_the_nodes_addresses => Row {
+        clients: ClientPath::Translated,
+        after: Some(|lab| lab.firewall("input", &format!("tcp dport {} drop", lab.plan.port))),
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("host_firewall", "proven", "nlb_undecided", sources)]
+        },
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    host_firewall_over_http_checks => Row {
+        speech: Speech::Http,
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("prerouting", &format!("{family} saddr {} tcp dport {} drop", lab.plan.node(1), lab.plan.port));
+        }),
+        expected: |plan| vec![Expected::of_probes("host_firewall", "proven", &[plan.node(1)])],
+        beliefs: [Belief::Healthy, Belief::Unhealthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    nobody_listens => Row {
+        listen: |_| None,
+        expected: |plan| vec![
+            Expected::of_probes("no_listener", "proven", &nodes(plan)),
+            Expected::of_clients("no_listener", "proven", plan),
+        ],
+        beliefs: [Belief::Initial, Belief::Initial],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    the_accept_queue_is_full_at_the_syn => Row {
+        listen: |plan| {
+            Some(Listen { backlog: 3, accepts: false, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        clients: ClientPath::None,
+        expected: |plan| vec![Expected::of_probes("accept_queue_full", "proven", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    there_is_no_route_back_to_clients => Row {
+        after: Some(|lab| {
+            let gateway = lab.plan.task.gateway;
+            let [a, b] = &lab.plan.nodes;
+            shell::ip(&lab.task, &format!(
+                "route add {} via {gateway}\nroute add {} via {gateway}\nroute del default via {gateway}",
+                a.subnet, b.subnet
+            ));
+        }),
+        expected: |plan| vec![Expected::of_clients("no_return_route", "proven", plan)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    replies_are_lost_on_their_way_to_one_node => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} daddr {} tcp flags & (syn | ack) == syn | ack", lab.plan.node(0)));
+        }),
+        expected: |plan| vec![Expected::of_probes("reply_lost", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    replies_are_lost_on_their_way_to_clients => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} daddr {} tcp flags & (syn | ack) == syn | ack", lab.plan.client.subnet));
+        }),
+        expected: |plan| vec![Expected::of_clients("reply_lost", "proven", plan)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    replies_are_dropped_on_the_host => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("output", &format!(
+                "{family} daddr {} tcp sport {} tcp flags & (syn | ack) == syn | ack drop",
+                lab.plan.node(1), lab.plan.port
+            ));
+        }),
+        expected: |plan| vec![Expected::of_probes("reply_dropped", "proven", &[plan.node(1)])],
+        beliefs: [Belief::Healthy, Belief::Unhealthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    the_security_group_never_let_one_node_in => Row {
+        before: |lab| lab.block_towards_task(&[lab.plan.node(0)]),
+        expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    the_security_group_never_let_any_node_in => Row {
+        before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
+        expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    the_security_group_shuts_out_one_node => Row {
+        after: Some(|lab| lab.block_towards_task(&[lab.plan.node(1)])),
+        expected: |plan| vec![Expected::of_probes("probes_stopped", "inferred", &[plan.node(1)])],
+        beliefs: [Belief::Healthy, Belief::Unhealthy],
+        unseen: |plan| vec![plan.node(1)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    nothing_gets_through_at_all => Row {
+        clients: ClientPath::None,
+        before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
+        expected: |plan| vec![Expected::of_probes("nothing_arrives", "inferred", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+}

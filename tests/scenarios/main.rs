@@ -1,0 +1,12 @@
+//! What the agent says of real packets in a real kernel. Needs root; `cargo xtask test` runs it.
+
+mod counts;
+mod endings;
+mod faults;
+mod input;
+mod loss;
+mod near_misses;
+mod neighbours;
+mod packets;
+mod row;
+mod turns;

@@ -1,0 +1,333 @@
+//! One row of the table: a fault or something that looks like one, and all that has to be said about it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    thread::sleep,
+    time::Duration,
+};
+
+use lab::{
+    agent::{Agent, Ended},
+    app::{App, Listen},
+    client::Clients,
+    nlb::{Belief, Check, Node, Speech},
+    plan::{Family, Plan},
+    topology::Topology,
+    witness::Witness,
+};
+use serde_json::Value;
+
+use crate::turns;
+
+/// Longest wait for anything that has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How clients reach the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientPath {
+    /// With their own addresses.
+    Preserved,
+    /// Through the NLB nodes, with the nodes' addresses.
+    Translated,
+    /// There are none.
+    None,
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// How clients reach the task.
+    pub clients: ClientPath,
+    /// Requests a second.
+    pub requests_per_second: u32,
+    /// What the NLB speaks in health checks.
+    pub speech: Speech,
+    /// How the application listens; `None` when it does not.
+    pub listen: fn(&Plan) -> Option<Listen>,
+    /// Whether the NLB's nodes probe.
+    pub probes: bool,
+    /// Port the nodes probe, where it is not the traffic port.
+    pub health_port: fn(&Plan) -> Option<u16>,
+    /// What holds before anybody sends.
+    pub before: fn(&Topology),
+    /// What happens once everything is healthy; `None` when it never is.
+    pub after: Option<fn(&Topology)>,
+    /// Everything that has to be found, and nothing else.
+    pub expected: fn(&Plan) -> Vec<Expected>,
+    /// What the nodes have to think in the end.
+    pub beliefs: [Belief; 2],
+    /// Sources whose SYNs must not have reached the task's namespace after `after`.
+    pub unseen: fn(&Plan) -> Vec<IpAddr>,
+    /// The verdict in the end.
+    pub verdict: &'static str,
+}
+
+/// A finding that has to be there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expected {
+    /// Code.
+    pub code: &'static str,
+    /// Severity.
+    pub severity: &'static str,
+    /// Confidence it has to reach.
+    pub confidence: &'static str,
+    /// Class.
+    pub class: &'static str,
+    /// Sources, as text.
+    pub sources: BTreeSet<String>,
+}
+
+impl Expected {
+    /// A fault of the NLB's probes.
+    pub fn of_probes(code: &'static str, confidence: &'static str, sources: &[IpAddr]) -> Self {
+        Self::fault(code, confidence, "nlb_probe", sources.iter().map(IpAddr::to_string))
+    }
+
+    /// A fault of clients that keep their address.
+    pub fn of_clients(code: &'static str, confidence: &'static str, plan: &Plan) -> Self {
+        Self::fault(code, confidence, "client", [plan.client.subnet.to_string()])
+    }
+
+    /// A fault of any class.
+    pub fn fault(
+        code: &'static str,
+        confidence: &'static str,
+        class: &'static str,
+        sources: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self { code, severity: "fault", confidence, class, sources: sources.into_iter().collect() }
+    }
+}
+
+/// Everything works: the row that the others are made from.
+pub const HEALTHY: Row = Row {
+    clients: ClientPath::Preserved,
+    requests_per_second: 40,
+    speech: Speech::Tcp,
+    listen: |plan| Some(Listen::on_all(plan.task.address(), plan.port)),
+    probes: true,
+    health_port: |_| None,
+    before: |_| {},
+    after: None,
+    expected: |_| Vec::new(),
+    beliefs: [Belief::Healthy, Belief::Healthy],
+    unseen: |_| Vec::new(),
+    verdict: "healthy",
+};
+
+/// Runs each row on IPv4 and IPv6.
+macro_rules! rows {
+    ($($(#[$meta:meta])* $name:ident => $row:expr;)*) => {
+        $(
+            $(#[$meta])*
+            mod $name {
+                #[allow(unused_imports, reason = "not every row needs all of them")]
+                use super::*;
+
+                #[test]
+                fn ipv4() {
+                    crate::row::run(&$row, lab::plan::Family::V4);
+                }
+
+                #[test]
+                fn ipv6() {
+                    crate::row::run(&$row, lab::plan::Family::V6);
+                }
+            }
+        )*
+    };
+}
+pub(crate) use rows;
+
+/// Both nodes' addresses.
+pub fn nodes(plan: &Plan) -> [IpAddr; 2] {
+    [plan.node(0), plan.node(1)]
+}
+
+/// Runs a row and holds everything against it.
+pub fn run(row: &Row, family: Family) {
+    let _turn = turns::share();
+    let plan = Plan::draw(family);
+    let topology = Topology::new(plan.clone());
+    let sources: Vec<IpAddr> = nodes(&plan).into_iter().chain(plan.client.addresses.iter().copied()).collect();
+    let witness = Witness::new(&topology.task, family, &sources, plan.port);
+    let health_port = (row.health_port)(&plan);
+
+    let app = (row.listen)(&plan).map(|listen| App::start(&topology.task, listen));
+    let health_app =
+        health_port.map(|port| App::start(&topology.task, Listen::on_all(plan.task.address(), port)));
+    let mut agent = Agent::trace(&topology.task, &arguments(row, &plan));
+    (row.before)(&topology);
+    let probers = if row.probes { start_nodes(row, &topology, health_port) } else { Vec::new() };
+    let clients = start_clients(row, &topology);
+
+    let mut unseen_before = BTreeMap::new();
+    if let Some(after) = row.after {
+        for node in &probers {
+            node.wait_for(Belief::Healthy, PATIENCE);
+        }
+        wait_verdict(&mut agent, "healthy");
+        after(&topology);
+        unseen_before = (row.unseen)(&plan).into_iter().map(|source| (source, witness.syns(source))).collect();
+    }
+    let expected: BTreeSet<Expected> = (row.expected)(&plan).into_iter().collect();
+    agent.wait_until("all that is expected and no more", PATIENCE, |lines| {
+        (open_findings(lines) == expected && last_verdict(lines) == Some(row.verdict)).then_some(())
+    });
+    for (node, belief) in probers.iter().zip(row.beliefs) {
+        node.wait_for(belief, PATIENCE);
+    }
+    // Long enough for whatever else might be concluded by mistake.
+    sleep(4 * plan.interval + Duration::from_millis(1500));
+
+    for clients in clients {
+        let (sent, served) = clients.stop();
+        assert!(sent > 0, "clients sent nothing");
+        assert!(row.verdict != "healthy" || served > 0, "no client was served: the lab is broken");
+    }
+    drop(probers);
+    for (source, before) in unseen_before {
+        assert_eq!(witness.syns(source), before, "the fabric let SYNs of {source} through");
+    }
+    let ended = agent.stop();
+    drop((app, health_app));
+    judge(row, &expected, &ended, &witness, &plan);
+}
+
+fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witness<'_>, plan: &Plan) {
+    let shown = || format!("{}\n{}", ended.text, ended.errors);
+    assert_eq!(ended.status.code(), Some(0), "{}", shown());
+    assert_eq!(ended.errors, "", "nothing is said on standard error");
+    assert_eq!(&open_findings(&ended.lines), expected, "{}", shown());
+    let codes: BTreeSet<_> = expected.iter().map(|finding| (finding.code, finding.class)).collect();
+    for line in ended.lines.iter().filter(|line| line["kind"] == "finding") {
+        let named = (line["code"].as_str().unwrap_or(""), line["class"].as_str().unwrap_or(""));
+        assert!(codes.contains(&named), "{named:?} was reported at a time\n{}", shown());
+    }
+    let stop = ended.lines.last().expect("a last line");
+    assert_eq!((&stop["kind"], &stop["verdict"]), (&"stop".into(), &row.verdict.into()), "{}", shown());
+    let lost = ended.lines.iter().filter(|line| line["kind"] == "loss").any(|line| {
+        ["drops", "elsewhere", "recursion_misses", "sources"].iter().any(|kind| line[kind] != 0)
+    });
+    assert!(!lost, "records were lost\n{}", shown());
+
+    // Every SYN that the agent counted, nftables counted too.
+    let counted = arrived(&ended.lines, plan.port);
+    let seen = witness.counts();
+    for node in nodes(plan) {
+        let label = node.to_string();
+        assert_eq!(counted.get(&label).copied().unwrap_or(0), seen[&label], "{label}\n{}", shown());
+    }
+    if row.clients == ClientPath::Preserved {
+        let clients: u64 = plan.client.addresses.iter().map(|address| seen[&address.to_string()]).sum();
+        let label = plan.client.subnet.to_string();
+        assert_eq!(counted.get(&label).copied().unwrap_or(0), clients, "{label}\n{}", shown());
+    }
+}
+
+fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
+    let [a, b] = nodes(plan);
+    let mut text = format!(
+        "--port {} --nlb {a} {b} --health-interval {}ms --interval 400ms",
+        plan.port,
+        plan.interval.as_millis()
+    );
+    if let Some(port) = (row.health_port)(plan) {
+        text.push_str(&format!(" --health-port {port}"));
+    }
+    text.push_str(&match row.clients {
+        ClientPath::Preserved => {
+            format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
+        }
+        ClientPath::None => " --client-ip preserved".to_owned(),
+        ClientPath::Translated => String::new(),
+    });
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn start_nodes(row: &Row, topology: &Topology, health_port: Option<u16>) -> Vec<Node> {
+    let plan = &topology.plan;
+    let check = Check {
+        speech: row.speech,
+        interval: plan.interval,
+        timeout: plan.interval,
+        unhealthy_threshold: 2,
+        healthy_threshold: 2,
+    };
+    let mut target = plan.target();
+    target.set_port(health_port.unwrap_or(plan.port));
+    let start = |(namespace, address)| {
+        // The zones' nodes do not probe at the same moment.
+        sleep(plan.interval / 3);
+        Node::start(namespace, address, target, check)
+    };
+    topology.nodes.iter().zip(nodes(plan)).map(start).collect()
+}
+
+fn start_clients(row: &Row, topology: &Topology) -> Vec<Clients> {
+    let plan = &topology.plan;
+    let start = |target, rate| Clients::start(&topology.client, &plan.client.addresses, target, rate);
+    match row.clients {
+        ClientPath::None => Vec::new(),
+        ClientPath::Preserved => vec![start(plan.target(), row.requests_per_second)],
+        ClientPath::Translated => (0..2)
+            .map(|number| {
+                topology.translate_at_node(number);
+                let listener = (plan.node(number), plan.port).into();
+                start(listener, row.requests_per_second / 2)
+            })
+            .collect(),
+    }
+}
+
+/// Waits until the latest verdict is this.
+pub fn wait_verdict(agent: &mut Agent, verdict: &str) {
+    agent.wait_until(&format!("the verdict {verdict}"), PATIENCE, |lines| {
+        (last_verdict(lines) == Some(verdict)).then_some(())
+    });
+}
+
+/// The latest verdict.
+pub fn last_verdict(lines: &[Value]) -> Option<&str> {
+    lines.iter().rev().find(|line| line["kind"] == "verdict").and_then(|line| line["state"].as_str())
+}
+
+/// The findings that are open, each as it last stood.
+pub fn open_findings(lines: &[Value]) -> BTreeSet<Expected> {
+    let mut open = BTreeMap::new();
+    for line in lines.iter().filter(|line| line["kind"] == "finding") {
+        let key = (line["code"].to_string(), line["port"].to_string(), line["class"].to_string());
+        if line["state"] == "cleared" {
+            open.remove(&key);
+        } else {
+            open.insert(key, line);
+        }
+    }
+    open.into_values().map(finding).collect()
+}
+
+fn finding(line: &Value) -> Expected {
+    let word = |name: &str| -> &'static str {
+        // Compared with words of the table; a test does not run long enough for this to matter.
+        Box::leak(line[name].as_str().unwrap_or_default().to_owned().into_boxed_str())
+    };
+    let sources = line["sources"].as_array().into_iter().flatten();
+    Expected {
+        code: word("code"),
+        severity: word("severity"),
+        confidence: word("confidence"),
+        class: word("class"),
+        sources: sources.filter_map(Value::as_str).map(str::to_owned).collect(),
+    }
+}
+
+/// SYNs that arrived for a port, by source, over all reports.
+pub fn arrived(lines: &[Value], port: u16) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for line in lines.iter().filter(|line| line["kind"] == "report" && line["port"] == port) {
+        let source = line["source"].as_str().expect("a report names its source").to_owned();
+        *sums.entry(source).or_default() += line["arrived"].as_u64().expect("a count");
+    }
+    sums
+}

@@ -1,0 +1,228 @@
+//! The agent as a process: started in a namespace, read line by line, ended by a signal.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{Netns, wait};
+
+/// How long a start may take: emulated machines are slow.
+pub const START: Duration = Duration::from_secs(30);
+
+/// How long an end may take.
+const END: Duration = Duration::from_secs(15);
+
+/// The binary under test; `cargo xtask test` says which.
+///
+/// # Panics
+///
+/// When `AGENT_BIN` is not set.
+pub fn binary() -> PathBuf {
+    std::env::var_os("AGENT_BIN").map(PathBuf::from).expect("AGENT_BIN is not set: use `cargo xtask test`")
+}
+
+/// A running agent. Dropping it kills it.
+pub struct Agent {
+    child: Child,
+    lines: Receiver<String>,
+    text: String,
+    seen: Vec<Value>,
+    errors: Option<JoinHandle<String>>,
+}
+
+/// How an agent ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit status.
+    pub status: ExitStatus,
+    /// All JSON lines.
+    pub lines: Vec<Value>,
+    /// Standard output.
+    pub text: String,
+    /// Standard error.
+    pub errors: String,
+}
+
+impl Agent {
+    /// `agent trace --output json` with these arguments, once it says that it watches.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead, or takes too long.
+    #[track_caller]
+    pub fn trace(namespace: &Netns, arguments: &[String]) -> Self {
+        let mut all = vec!["trace".to_owned(), "--output".to_owned(), "json".to_owned()];
+        all.extend_from_slice(arguments);
+        let mut agent = Self::start(namespace, &all);
+        agent.wait_for("the agent to watch", START, |line| line["kind"] == "start");
+        agent
+    }
+
+    /// The binary with these arguments, without waiting for anything.
+    #[track_caller]
+    pub fn start(namespace: &Netns, arguments: &[String]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        Self::spawn(namespace, command)
+    }
+
+    /// A prepared command.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn spawn(namespace: &Netns, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = namespace.spawn(&mut command);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let reader = BufReader::new(stdout.expect("its standard output is a pipe"));
+            for line in reader.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            let mut stderr = stderr.expect("its standard error is a pipe");
+            let _what_could_be_read = stderr.read_to_string(&mut text);
+            text
+        });
+        Self { child, lines, text: String::new(), seen: Vec::new(), errors: Some(errors) }
+    }
+
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All JSON lines so far.
+    pub fn lines(&mut self) -> &[Value] {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take_in(&line);
+        }
+        &self.seen
+    }
+
+    /// Everything it wrote so far.
+    pub fn text(&mut self) -> &str {
+        self.lines();
+        &self.text
+    }
+
+    fn take_in(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.seen.extend(serde_json::from_str(line).ok());
+    }
+
+    /// Waits for a line, one already seen included.
+    ///
+    /// # Panics
+    ///
+    /// When none comes in time; the message holds what came instead.
+    #[track_caller]
+    pub fn wait_for(&mut self, what: &str, limit: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
+        self.wait_until(what, limit, |lines| lines.iter().find(|line| is_it(line)).cloned())
+    }
+
+    /// Waits until all lines so far say something.
+    ///
+    /// # Panics
+    ///
+    /// When they do not in time.
+    #[track_caller]
+    pub fn wait_until<T>(&mut self, what: &str, limit: Duration, look: impl Fn(&[Value]) -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(found) = look(self.lines()) {
+                return found;
+            }
+            let ended = self.child.try_wait().expect("asking for the agent's state").is_some();
+            if ended || Instant::now() >= deadline {
+                let why = if ended { "it ended" } else { "it took too long" };
+                let shown = self.text().to_owned();
+                self.signal(Signal::KILL);
+                let errors = self.errors();
+                panic!("waited in vain for {what}: {why}\n{shown}{errors}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        // It may have ended already; it is not reaped before this value is gone, so the id is still its own.
+        let _ended_already = kill_process(id, signal);
+    }
+
+    /// SIGTERM, and how it ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[track_caller]
+    pub fn stop(mut self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait_end()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[track_caller]
+    pub fn wait_end(mut self) -> Ended {
+        let status = wait::for_some("the agent to end", END, || {
+            self.lines();
+            self.child.try_wait().expect("asking for the agent's state")
+        });
+        let errors = self.errors();
+        // The reader ends with the pipe, so this drains what is left.
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
+            self.take_in(&line);
+        }
+        Ended {
+            status,
+            lines: std::mem::take(&mut self.seen),
+            text: std::mem::take(&mut self.text),
+            errors,
+        }
+    }
+
+    fn errors(&mut self) -> String {
+        self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Fails only when it has ended already, which is what is wanted.
+        let _ended_already = self.child.kill();
+        let _reaped_already = self.child.wait();
+    }
+}
+
+/// `agent` with these arguments until it ends, which it does by itself.
+///
+/// # Panics
+///
+/// When it does not.
+#[track_caller]
+pub fn run(namespace: &Netns, arguments: &[&str]) -> Ended {
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    Agent::start(namespace, &arguments).wait_end()
+}

@@ -1,0 +1,140 @@
+//! The application: a small HTTP server whose listener and manners a scenario chooses.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::Netns;
+
+/// Threads that accept, so that one idle connection holds nobody up.
+const WORKERS: usize = 4;
+
+/// How long a worker waits before it looks whether it is to stop.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How it listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// Address and port.
+    pub on: SocketAddr,
+    /// Limit of the accept queue.
+    pub backlog: i32,
+    /// Whether anybody accepts.
+    pub accepts: bool,
+    /// `TCP_DEFER_ACCEPT`: only connections with data are handed to the application.
+    pub defer_accept: bool,
+}
+
+impl Listen {
+    /// On all addresses of the family of `like`, in the usual way.
+    pub fn on_all(like: IpAddr, port: u16) -> Self {
+        let any: IpAddr =
+            if like.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Self { on: SocketAddr::new(any, port), backlog: 512, accepts: true, defer_accept: false }
+    }
+}
+
+/// Listens until dropped.
+pub struct App {
+    stopped: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    _listener: Socket,
+}
+
+impl App {
+    /// Begins to listen. A listener on the unspecified IPv6 address serves IPv4, too.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub fn start(namespace: &Netns, listen: Listen) -> Self {
+        namespace.run(|| {
+            let listener = bind(&listen).unwrap_or_else(|error| panic!("listening as {listen:?}: {error}"));
+            let stopped = Arc::new(AtomicBool::new(false));
+            let count = if listen.accepts { WORKERS } else { 0 };
+            let workers = (0..count)
+                .map(|_| {
+                    let listener = listener.try_clone().expect("a second descriptor of the listener");
+                    let stopped = Arc::clone(&stopped);
+                    thread::spawn(move || accept_until(&stopped, &listener))
+                })
+                .collect();
+            Self { stopped, workers, _listener: listener }
+        })
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                eprintln!("a worker of the application panicked");
+            }
+        }
+    }
+}
+
+fn bind(listen: &Listen) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(listen.on), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if listen.on.is_ipv6() {
+        socket.set_only_v6(!listen.on.ip().is_unspecified())?;
+    }
+    if listen.defer_accept {
+        defer_accept(&socket)?;
+    }
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.bind(&SockAddr::from(listen.on))?;
+    socket.listen(listen.backlog)?;
+    Ok(socket)
+}
+
+fn defer_accept(socket: &Socket) -> std::io::Result<()> {
+    let seconds: libc::c_int = 5;
+    // SAFETY: the option takes an int, whose address and size are passed.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+fn accept_until(stopped: &AtomicBool, listener: &Socket) {
+    while !stopped.load(Ordering::Relaxed) {
+        if let Ok((connection, _)) = listener.accept() {
+            // A peer that goes away is no trouble of the application.
+            let _ = serve(connection.into());
+        }
+    }
+}
+
+/// Answers one request; a peer that sends nothing and closes gets nothing.
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 2048];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        head.extend_from_slice(&buffer[..count]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+}

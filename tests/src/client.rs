@@ -1,0 +1,109 @@
+//! Clients: a steady stream of requests from several addresses.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{Netns, nlb::connect, wait};
+
+/// A client gives up after this long.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+#[derive(Default)]
+struct Counts {
+    sent: AtomicU64,
+    served: AtomicU64,
+}
+
+/// Sends requests until dropped.
+pub struct Clients {
+    counts: Arc<Counts>,
+    stopped: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Clients {
+    /// Sends about `per_second` requests to `target`, from these addresses in turn.
+    pub fn start(namespace: &Netns, addresses: &[IpAddr], target: SocketAddr, per_second: u32) -> Self {
+        let counts = Arc::new(Counts::default());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let pause = Duration::from_secs(1) * addresses.len() as u32 / per_second;
+        let threads = namespace.run(|| {
+            let start = |address: IpAddr| {
+                let (counts, stopped) = (Arc::clone(&counts), Arc::clone(&stopped));
+                thread::spawn(move || ask_until(&stopped, &counts, address, target, pause))
+            };
+            addresses.iter().copied().map(start).collect()
+        });
+        Self { counts, stopped, threads }
+    }
+
+    /// Requests sent and answered so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.sent.load(Ordering::Relaxed), self.counts.served.load(Ordering::Relaxed))
+    }
+
+    /// Waits until that many more requests were answered.
+    ///
+    /// # Panics
+    ///
+    /// When that takes longer than `limit`.
+    #[track_caller]
+    pub fn wait_served(&self, more: u64, limit: Duration) {
+        let wanted = self.counts().1 + more;
+        wait::until("clients to be served", limit, || self.counts().1 >= wanted);
+    }
+
+    /// Ends them, once the requests under way are over; requests sent and answered.
+    pub fn stop(mut self) -> (u64, u64) {
+        self.join();
+        self.counts()
+    }
+
+    fn join(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                eprintln!("the thread of a client panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn ask_until(stopped: &AtomicBool, counts: &Counts, address: IpAddr, target: SocketAddr, pause: Duration) {
+    while !stopped.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        counts.sent.fetch_add(1, Ordering::Relaxed);
+        if ask(address, target).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+            counts.served.fetch_add(1, Ordering::Relaxed);
+        }
+        thread::sleep(pause.saturating_sub(began.elapsed()));
+    }
+}
+
+/// One request.
+///
+/// # Errors
+///
+/// As the kernel says.
+pub fn ask(address: IpAddr, target: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = connect(address, target, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(b"GET /orders HTTP/1.1\r\nHost: api.internal\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,102 @@
+//! Programs of somebody else on the same interface.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::PerCpuArray,
+    programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions},
+};
+
+use crate::Netns;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab-programs"));
+
+/// Somebody else's programs. What is attached is detached when this is dropped.
+pub struct Others {
+    object: Ebpf,
+}
+
+impl Others {
+    /// Loads them, attached to nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn load() -> Result<Self> {
+        Self::load_dropping(0)
+    }
+
+    fn load_dropping(source: u32) -> Result<Self> {
+        let object = EbpfLoader::new()
+            .override_global("DROPPED_SOURCE", &source, true)
+            .load(OBJECT)
+            .context("loading the lab's own programs")?;
+        Ok(Self { object })
+    }
+
+    /// A tc program in front of whoever is there, or behind; it counts SYNs and ends the chain.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, for example because it has no tcx.
+    pub fn tc(namespace: &Netns, interface: &str, order: LinkOrder) -> Result<Self> {
+        let mut others = Self::load()?;
+        namespace.run(|| {
+            let program = others.classifier("other_tc")?;
+            let options = TcAttachOptions::TcxOrder(order);
+            program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+            anyhow::Ok(())
+        })?;
+        Ok(others)
+    }
+
+    /// An XDP program that drops the SYNs of one source, given by the last 32 bits of its address.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn xdp(namespace: &Netns, interface: &str, source: std::net::IpAddr) -> Result<Self> {
+        let last_bits = match source {
+            std::net::IpAddr::V4(address) => address.to_bits(),
+            std::net::IpAddr::V6(address) => address.to_bits() as u32,
+        };
+        let mut others = Self::load_dropping(last_bits)?;
+        namespace.run(|| {
+            let program: &mut Xdp =
+                others.object.program_mut("drop_in_front").context("no program drop_in_front")?.try_into()?;
+            program.load()?;
+            program.attach(interface, XdpMode::Skb)?;
+            anyhow::Ok(())
+        })?;
+        Ok(others)
+    }
+
+    /// The program that does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn empty(&mut self) -> Result<&mut SchedClassifier> {
+        self.classifier("empty_tc")
+    }
+
+    fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+        let program = self.object.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        if program.fd().is_err() {
+            program.load()?;
+        }
+        Ok(program)
+    }
+
+    /// SYNs that the tc program saw.
+    ///
+    /// # Errors
+    ///
+    /// When its map cannot be read.
+    pub fn seen(&self) -> Result<u64> {
+        let map = self.object.map("OTHER_SEEN").context("no map OTHER_SEEN")?;
+        let counts: PerCpuArray<_, u64> = map.try_into()?;
+        Ok(counts.get(&0, 0)?.iter().sum())
+    }
+}

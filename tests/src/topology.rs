@@ -1,0 +1,145 @@
+//! The namespaces, wired up: links, addresses, routes, and the rules between the subnets.
+
+use std::net::IpAddr;
+
+use crate::{
+    Netns,
+    plan::{Family, Plan, Side},
+    shell::{ip, nft, sysctl},
+};
+
+/// A small AWS. Whoever lives in it is started apart.
+pub struct Topology {
+    /// Addresses.
+    pub plan: Plan,
+    /// Routes between the subnets; its forward rules play security group and network ACL.
+    pub fabric: Netns,
+    /// The application and the agent.
+    pub task: Netns,
+    /// NLB nodes.
+    pub nodes: [Netns; 2],
+    /// Clients.
+    pub client: Netns,
+}
+
+impl Topology {
+    /// Builds it.
+    ///
+    /// # Panics
+    ///
+    /// When a step fails.
+    pub fn new(plan: Plan) -> Self {
+        let fabric = Netns::new();
+        // Before the links: a new interface takes its settings from `default`.
+        for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"] {
+            sysctl(&fabric, name, "1");
+        }
+        let task = side(&fabric, "task", &plan.task, plan.family);
+        let nodes = [
+            side(&fabric, "nlb-a", &plan.nodes[0], plan.family),
+            side(&fabric, "nlb-b", &plan.nodes[1], plan.family),
+        ];
+        let client = side(&fabric, "client", &plan.client, plan.family);
+        nft(
+            &fabric,
+            "add table inet aws
+             add chain inet aws nacl { type filter hook forward priority 0; }",
+        );
+        Self { plan, fabric, task, nodes, client }
+    }
+
+    /// A security group or network ACL that drops what matches, on its way between the subnets.
+    pub fn block(&self, what: &str) {
+        nft(&self.fabric, &format!("add rule inet aws nacl {what} counter drop"));
+    }
+
+    /// As [`Topology::block`], for what comes from these addresses to the task's port.
+    pub fn block_towards_task(&self, from: &[IpAddr]) {
+        let family = self.plan.family.nft();
+        self.block(&format!(
+            "{family} saddr {{ {} }} {family} daddr {} tcp dport {}",
+            list(from),
+            self.plan.task.address(),
+            self.plan.port
+        ));
+    }
+
+    /// Takes all blocks away.
+    pub fn unblock(&self) {
+        nft(&self.fabric, "flush chain inet aws nacl");
+    }
+
+    /// Rules on the task itself: a chain of a filter hook, and a rule in it.
+    pub fn firewall(&self, hook: &str, rule: &str) {
+        nft(
+            &self.task,
+            &format!(
+                "add table inet host
+                 add chain inet host {hook} {{ type filter hook {hook} priority 0; }}
+                 add rule inet host {hook} {rule}"
+            ),
+        );
+    }
+
+    /// Takes the task's rules away.
+    pub fn firewall_off(&self) {
+        nft(&self.task, "delete table inet host");
+    }
+
+    /// Makes a node forward what is sent to the application's port on its own address, under its own address.
+    pub fn translate_at_node(&self, number: usize) {
+        let family = self.plan.family.nft();
+        let (task, port) = (self.plan.task.address(), self.plan.port);
+        let target = match task {
+            IpAddr::V4(address) => format!("{address}:{port}"),
+            IpAddr::V6(address) => format!("[{address}]:{port}"),
+        };
+        let node = &self.nodes[number];
+        sysctl(node, "ipv4/ip_forward", "1");
+        sysctl(node, "ipv6/conf/all/forwarding", "1");
+        nft(
+            node,
+            &format!(
+                "add table {family} nlb
+                 add chain {family} nlb listener {{ type nat hook prerouting priority -100; }}
+                 add rule {family} nlb listener {family} daddr {own} tcp dport {port} dnat to {target}
+                 add chain {family} nlb target {{ type nat hook postrouting priority 100; }}
+                 add rule {family} nlb target {family} daddr {task} snat to {own}",
+                own = self.plan.node(number),
+            ),
+        );
+    }
+}
+
+/// A comma-separated list.
+pub fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A namespace with one interface that leads to the fabric.
+fn side(fabric: &Netns, link: &str, side: &Side, family: Family) -> Netns {
+    let namespace = Netns::new();
+    for name in ["ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter", "ipv6/conf/default/dad_transmits"] {
+        sysctl(&namespace, name, "0");
+    }
+    let Side { subnet, gateway, addresses, interface } = side;
+    let length = subnet.prefix_len();
+    // Without duplicate address detection an address can be used at once.
+    let nodad = if family == Family::V6 { "nodad" } else { "" };
+    ip(
+        fabric,
+        &format!(
+            "link add {link} type veth peer name {interface} netns {}
+             address add {gateway}/{length} dev {link} {nodad}
+             link set {link} up",
+            namespace.path().display()
+        ),
+    );
+    let mut commands = String::new();
+    for address in addresses {
+        commands.push_str(&format!("address add {address}/{length} dev {interface} {nodad}\n"));
+    }
+    commands.push_str(&format!("link set {interface} up\nroute add default via {gateway}\n"));
+    ip(&namespace, &commands);
+    namespace
+}
