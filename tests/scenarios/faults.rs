@@ -71,7 +71,7 @@ rows! {
         listen: |plan| {
             Some(Listen { backlog: 3, accepts: false, ..Listen::on_all(plan.task.address(), plan.port) })
         },
-        clients: ClientPath::None,
+        clients: ClientPath::Elsewhere,
         expected: |plan| vec![Expected::of_probes("accept_queue_full", "proven", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "fault",
@@ -153,7 +153,7 @@ rows! {
     };
 
     nothing_gets_through_at_all => Row {
-        clients: ClientPath::None,
+        clients: ClientPath::Elsewhere,
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
         expected: |plan| vec![Expected::of_probes("nothing_arrives", "inferred", &nodes(plan))],
         beliefs: UNHEALTHY,

@@ -1,6 +1,10 @@
 //! What looks broken and is not, or is not what it looks like: nothing is reported, or the right thing.
 
-use lab::{app::Listen, nlb::{Belief, Speech}, shell};
+use lab::{
+    app::Listen,
+    nlb::{Belief, Speech},
+    shell,
+};
 
 use crate::row::{ClientPath, Expected, HEALTHY, Row, nodes, rows};
 

@@ -30,8 +30,8 @@ pub enum ClientPath {
     Preserved,
     /// Through the NLB nodes, with the nodes' addresses.
     Translated,
-    /// There are none.
-    None,
+    /// Not at all: they talk to another port, on which nobody listens.
+    Elsewhere,
 }
 
 /// One row.
@@ -150,15 +150,20 @@ pub fn run(row: &Row, family: Family) {
     let _turn = turns::share();
     let plan = Plan::draw(family);
     let topology = Topology::new(plan.clone());
-    let sources: Vec<IpAddr> = nodes(&plan).into_iter().chain(plan.client.addresses.iter().copied()).collect();
+    let sources: Vec<IpAddr> =
+        nodes(&plan).into_iter().chain(plan.client.addresses.iter().copied()).collect();
     let witness = Witness::new(&topology.task, family, &sources, plan.port);
     let health_port = (row.health_port)(&plan);
 
     let app = (row.listen)(&plan).map(|listen| App::start(&topology.task, listen));
     let health_app =
         health_port.map(|port| App::start(&topology.task, Listen::on_all(plan.task.address(), port)));
-    let mut agent = Agent::trace(&topology.task, &arguments(row, &plan));
+    if row.clients == ClientPath::Translated {
+        topology.translate_at_node(0);
+        topology.translate_at_node(1);
+    }
     (row.before)(&topology);
+    let mut agent = Agent::trace(&topology.task, &arguments(row, &plan));
     let probers = if row.probes { start_nodes(row, &topology, health_port) } else { Vec::new() };
     let clients = start_clients(row, &topology);
 
@@ -169,7 +174,8 @@ pub fn run(row: &Row, family: Family) {
         }
         wait_verdict(&mut agent, "healthy");
         after(&topology);
-        unseen_before = (row.unseen)(&plan).into_iter().map(|source| (source, witness.syns(source))).collect();
+        unseen_before =
+            (row.unseen)(&plan).into_iter().map(|source| (source, witness.syns(source))).collect();
     }
     let expected: BTreeSet<Expected> = (row.expected)(&plan).into_iter().collect();
     agent.wait_until("all that is expected and no more", PATIENCE, |lines| {
@@ -201,15 +207,18 @@ fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witn
     assert_eq!(ended.errors, "", "nothing is said on standard error");
     assert_eq!(&open_findings(&ended.lines), expected, "{}", shown());
     let codes: BTreeSet<_> = expected.iter().map(|finding| (finding.code, finding.class)).collect();
-    for line in ended.lines.iter().filter(|line| line["kind"] == "finding") {
+    // In the first moments a node may be late: a suspicion then is what the contract asks for.
+    let is_early = |line: &Value| line["code"] == "probes_missing" && line["confidence"] == "suspected";
+    for line in ended.lines.iter().filter(|line| line["kind"] == "finding" && !is_early(line)) {
         let named = (line["code"].as_str().unwrap_or(""), line["class"].as_str().unwrap_or(""));
         assert!(codes.contains(&named), "{named:?} was reported at a time\n{}", shown());
     }
     let stop = ended.lines.last().expect("a last line");
     assert_eq!((&stop["kind"], &stop["verdict"]), (&"stop".into(), &row.verdict.into()), "{}", shown());
-    let lost = ended.lines.iter().filter(|line| line["kind"] == "loss").any(|line| {
-        ["drops", "elsewhere", "recursion_misses", "sources"].iter().any(|kind| line[kind] != 0)
-    });
+    let lost =
+        ended.lines.iter().filter(|line| line["kind"] == "loss").any(|line| {
+            ["drops", "elsewhere", "recursion_misses", "sources"].iter().any(|kind| line[kind] != 0)
+        });
     assert!(!lost, "records were lost\n{}", shown());
 
     // Every SYN that the agent counted, nftables counted too.
@@ -240,7 +249,7 @@ fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
         ClientPath::Preserved => {
             format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
         }
-        ClientPath::None => " --client-ip preserved".to_owned(),
+        ClientPath::Elsewhere => " --client-ip preserved".to_owned(),
         ClientPath::Translated => String::new(),
     });
     text.split_whitespace().map(str::to_owned).collect()
@@ -257,27 +266,24 @@ fn start_nodes(row: &Row, topology: &Topology, health_port: Option<u16>) -> Vec<
     };
     let mut target = plan.target();
     target.set_port(health_port.unwrap_or(plan.port));
-    let start = |(namespace, address)| {
+    let start = |number: usize| {
         // The zones' nodes do not probe at the same moment.
-        sleep(plan.interval / 3);
-        Node::start(namespace, address, target, check)
+        sleep(plan.interval * number as u32 / 3);
+        Node::start(&topology.nodes[number], plan.node(number), target, check)
     };
-    topology.nodes.iter().zip(nodes(plan)).map(start).collect()
+    vec![start(0), start(1)]
 }
 
 fn start_clients(row: &Row, topology: &Topology) -> Vec<Clients> {
     let plan = &topology.plan;
     let start = |target, rate| Clients::start(&topology.client, &plan.client.addresses, target, rate);
     match row.clients {
-        ClientPath::None => Vec::new(),
+        ClientPath::Elsewhere => vec![start((plan.task.address(), plan.other_port).into(), 20)],
         ClientPath::Preserved => vec![start(plan.target(), row.requests_per_second)],
-        ClientPath::Translated => (0..2)
-            .map(|number| {
-                topology.translate_at_node(number);
-                let listener = (plan.node(number), plan.port).into();
-                start(listener, row.requests_per_second / 2)
-            })
-            .collect(),
+        ClientPath::Translated => {
+            let listeners = nodes(plan).map(|node| (node, plan.port).into());
+            listeners.map(|listener| start(listener, row.requests_per_second / 2)).into()
+        }
     }
 }
 

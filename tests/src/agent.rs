@@ -195,12 +195,7 @@ impl Agent {
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
             self.take_in(&line);
         }
-        Ended {
-            status,
-            lines: std::mem::take(&mut self.seen),
-            text: std::mem::take(&mut self.text),
-            errors,
-        }
+        Ended { status, lines: std::mem::take(&mut self.seen), text: std::mem::take(&mut self.text), errors }
     }
 
     fn errors(&mut self) -> String {

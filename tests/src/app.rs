@@ -38,8 +38,7 @@ pub struct Listen {
 impl Listen {
     /// On all addresses of the family of `like`, in the usual way.
     pub fn on_all(like: IpAddr, port: u16) -> Self {
-        let any: IpAddr =
-            if like.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr = if like.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
         Self { on: SocketAddr::new(any, port), backlog: 512, accepts: true, defer_accept: false }
     }
 }

@@ -55,7 +55,8 @@ pub fn send(namespace: &Netns, interface: &str, frames: &[Vec<u8>], count: u64, 
         let wanted = BATCH.min(messages.len() - next).min((count - sent) as usize);
         let batch = &mut messages[next..next + wanted];
         // SAFETY: `batch` points at that many headers, whose vectors point at `frames`; both outlive the call.
-        let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), batch.as_mut_ptr(), wanted as libc::c_uint, 0) };
+        let done =
+            unsafe { libc::sendmmsg(socket.as_raw_fd(), batch.as_mut_ptr(), wanted as libc::c_uint, 0) };
         if done < 0 {
             let error = io::Error::last_os_error();
             assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS), "sending frames: {error}");
@@ -86,11 +87,7 @@ fn open(interface: &str) -> io::Result<OwnedFd> {
     address.sll_ifindex = index as i32;
     // SAFETY: the address is a sockaddr_ll of the size passed.
     let failed = unsafe {
-        libc::bind(
-            descriptor,
-            (&raw const address).cast(),
-            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-        )
+        libc::bind(descriptor, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as libc::socklen_t)
     };
     if failed != 0 {
         return Err(io::Error::last_os_error());

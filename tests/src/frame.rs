@@ -80,9 +80,8 @@ impl Frame {
         let length = tcp.header_len();
         let ip = match (self.source.0, self.destination.0) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let mut ip =
-                    Ipv4Header::new(length as u16, 64, IpNumber::TCP, from.octets(), to.octets())
-                        .expect("a short payload");
+                let mut ip = Ipv4Header::new(length as u16, 64, IpNumber::TCP, from.octets(), to.octets())
+                    .expect("a short payload");
                 ip.header_checksum = ip.calc_header_checksum();
                 tcp.checksum = tcp.calc_checksum_ipv4(&ip, &[]).expect("a short payload");
                 IpHeaders::Ipv4(ip, Default::default())

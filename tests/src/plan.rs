@@ -130,9 +130,7 @@ impl Plan {
 
 fn subnet(family: Family, vpc: u8, third: u8) -> IpNet {
     match family {
-        Family::V4 => {
-            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, vpc, third, 0), 20))
-        }
+        Family::V4 => IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, vpc, third, 0), 20)),
         Family::V6 => {
             let segments = [0xfd00 + u16::from(vpc), 0x5e1f, 0, u16::from(third), 0, 0, 0, 0];
             IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(segments), 64))

@@ -34,6 +34,7 @@ impl Topology {
         for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/default/forwarding"] {
             sysctl(&fabric, name, "1");
         }
+        settle(&fabric);
         let task = side(&fabric, "task", &plan.task, plan.family);
         let nodes = [
             side(&fabric, "nlb-a", &plan.nodes[0], plan.family),
@@ -116,12 +117,18 @@ pub fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Settings that a new namespace takes from the machine, or that would make it wait a second for each address.
+fn settle(namespace: &Netns) {
+    for name in ["ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter", "ipv6/conf/default/dad_transmits"]
+    {
+        sysctl(namespace, name, "0");
+    }
+}
+
 /// A namespace with one interface that leads to the fabric.
 fn side(fabric: &Netns, link: &str, side: &Side, family: Family) -> Netns {
     let namespace = Netns::new();
-    for name in ["ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter", "ipv6/conf/default/dad_transmits"] {
-        sysctl(&namespace, name, "0");
-    }
+    settle(&namespace);
     let Side { subnet, gateway, addresses, interface } = side;
     let length = subnet.prefix_len();
     // Without duplicate address detection an address can be used at once.

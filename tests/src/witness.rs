@@ -16,10 +16,10 @@ impl<'a> Witness<'a> {
     pub fn new(namespace: &'a Netns, family: Family, sources: &[IpAddr], port: u16) -> Self {
         let mut commands = "add table inet witness
             add chain inet witness syns { type filter hook prerouting priority -400; }
-            add counter inet witness all\n"
+            add counter inet witness everybody\n"
             .to_owned();
         let syn = format!("tcp dport {port} tcp flags & (fin | syn | rst | ack) == syn");
-        commands.push_str(&format!("add rule inet witness syns {syn} counter name all\n"));
+        commands.push_str(&format!("add rule inet witness syns {syn} counter name everybody\n"));
         for (number, source) in sources.iter().enumerate() {
             commands.push_str(&format!(
                 "add counter inet witness source{number} {{ comment \"{source}\" ; }}
@@ -37,7 +37,8 @@ impl<'a> Witness<'a> {
     ///
     /// When nftables does not answer as it does today.
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        let text = shell::run(self.namespace, "nft", &["-j", "list", "counters", "table", "inet", "witness"], "");
+        let text =
+            shell::run(self.namespace, "nft", &["-j", "list", "counters", "table", "inet", "witness"], "");
         let answer: Value = serde_json::from_str(&text).expect("nft answers in JSON");
         let entries = answer["nftables"].as_array().expect("a list of objects");
         let counters = entries.iter().filter_map(|entry| entry.get("counter"));
@@ -65,7 +66,8 @@ impl<'a> Witness<'a> {
 ///
 /// When the kernel has no such counter.
 pub fn netstat(namespace: &Netns, group: &str, name: &str) -> u64 {
-    let text = namespace.run(|| fs::read_to_string("/proc/thread-self/net/netstat")).expect("reading netstat");
+    let text =
+        namespace.run(|| fs::read_to_string("/proc/thread-self/net/netstat")).expect("reading netstat");
     let mut lines = text.lines().filter(|line| line.starts_with(&format!("{group}:")));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
     let place = names.split_whitespace().position(|word| word == name).expect("the counter exists");

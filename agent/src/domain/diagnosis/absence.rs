@@ -39,11 +39,12 @@ fn class(case: &Case<'_>) -> SourceClass {
     priors.classify(Role::Node, port)
 }
 
-/// Absence means something only while the interface demonstrably receives.
-fn receives(case: &Case<'_>, within: Duration) -> Option<u64> {
-    let packets =
-        case.history.interface_packets_since(case.now.saturating_sub(within.max(Duration::from_secs(1))))?;
-    (packets > 0).then_some(packets)
+/// Absence means something only while the interface demonstrably receives. Packets from before the silence prove
+/// nothing; a quiet interface may need all of the silence, as far as it is remembered, to receive one.
+fn receives(case: &Case<'_>, silence: Duration) -> Option<(u64, Duration)> {
+    let within = silence.min(case.history.window());
+    let packets = case.history.interface_packets_since(case.now.saturating_sub(within))?;
+    (packets > 0).then_some((packets, within))
 }
 
 /// An XDP program of somebody else may be what drops: absence is then no more than suspected.
@@ -68,7 +69,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
     if seen || silence <= 3 * interval {
         return None;
     }
-    let packets = receives(case, interval)?;
+    let (packets, within) = receives(case, silence)?;
     let ports = &case.history.watch.ports;
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     Some(Finding {
@@ -84,7 +85,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
             "no SYN for port {ports} from anybody in {} s, while the interface received {packets} other packets in \
              the last {} s",
             silence.as_secs(),
-            interval.as_secs().max(1)
+            within.as_secs().max(1)
         ),
         advice: format!(
             "First make sure that this address and port are registered in the target group and that the target's zone \
@@ -105,8 +106,8 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
         .collect();
     let longest = never.iter().map(|node| node.interval).max()?;
-    let packets = receives(case, longest)?;
     let waited = never.iter().map(|node| waited(case, node)).min()?;
+    let (packets, _) = receives(case, waited)?;
     let confidence = if waited >= 3 * longest { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
@@ -141,7 +142,7 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         seen.iter().partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
     let longest = silent.iter().map(|node| node.interval).max()?;
     let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
-    let packets = receives(case, 3 * longest)?;
+    let (packets, _) = receives(case, shortest_silence)?;
     let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
     let clients_go_on =
         case.last_arrival(Role::Client).is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
