@@ -1,1 +1,181 @@
-//! (to come)
+//! However it ends, nothing is left behind.
+
+use std::{path::PathBuf, time::Duration};
+
+use lab::{
+    agent::{Agent, Ended},
+    plan::{Family, Plan},
+    shell,
+    topology::Topology,
+    wait,
+    witness::{attached, disciplines},
+};
+use rustix::process::Signal;
+
+use crate::{row::PATIENCE, turns};
+
+fn lab() -> Topology {
+    Topology::new(Plan::draw(Family::V4))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Names of the loaded programs that belong to a process, from bpftool.
+fn programs_of(lab: &Topology, process: u32) -> usize {
+    let text = shell::run(&lab.task, "bpftool", &["-j", "prog", "show"], "");
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("bpftool answers in JSON");
+    let is_its = |program: &serde_json::Value| {
+        let users = program["pids"].as_array();
+        users.is_some_and(|users| users.iter().any(|user| user["pid"] == process))
+    };
+    answer.as_array().map_or(0, |programs| programs.iter().filter(|program| is_its(program)).count())
+}
+
+#[track_caller]
+fn nothing_is_left(lab: &Topology, process: u32) {
+    // The kernel takes links down a moment after the process.
+    wait::until("the hooks to go", PATIENCE, || attached(&lab.task).is_empty());
+    assert_eq!(disciplines(&lab.task), [""; 0]);
+    assert_eq!(programs_of(lab, process), 0);
+    assert!(!PathBuf::from(format!("/proc/{process}")).exists());
+}
+
+/// Starts it, checks that it is hooked up, ends it in some way.
+fn end_by(arguments: &str, end: impl FnOnce(Agent) -> Ended) -> (Topology, u32, Ended) {
+    let lab = lab();
+    let agent = Agent::trace(&lab.task, &words(arguments));
+    let process = agent.id();
+    assert_eq!(attached(&lab.task).len(), 2, "one hook each way");
+    let ended = end(agent);
+    (lab, process, ended)
+}
+
+fn by_signal(signal: Signal) -> impl FnOnce(Agent) -> Ended {
+    move |mut agent| {
+        agent.signal(signal);
+        agent.wait_end()
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_well_with_last_words() {
+    let _turn = turns::share();
+    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
+        for attach in ["auto", "clsact"] {
+            let (lab, process, ended) =
+                end_by(&format!("--port 80 --nlb 10.255.0.1 --attach {attach}"), by_signal(signal));
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+            let kinds: Vec<_> =
+                ended.lines.iter().rev().take(3).map(|line| line["kind"].as_str().unwrap_or("")).collect();
+            assert_eq!(kinds, ["stop", "loss", "verdict"], "{}", ended.text);
+            let stop = ended.lines.last().expect("a last line");
+            assert_eq!(stop["reason"], name);
+            assert!(stop["summary"].to_string().contains("no SYN from any NLB node"), "{stop}");
+            nothing_is_left(&lab, process);
+        }
+    }
+}
+
+#[test]
+fn sigkill_leaves_nothing_where_the_kernel_has_tcx() {
+    let _turn = turns::share();
+    let lab = lab();
+    let mut agent = Agent::trace(&lab.task, &words("--port 80"));
+    let process = agent.id();
+    let has_tcx = agent.lines()[0]["hooks"].to_string().contains("tcx");
+    agent.signal(Signal::KILL);
+    let ended = agent.wait_end();
+    assert_eq!(ended.status.code(), None, "it was killed");
+    if has_tcx {
+        nothing_is_left(&lab, process);
+    } else {
+        // What is left is what the next start removes.
+        let (_, process) = sweep(&lab);
+        nothing_is_left(&lab, process);
+    }
+}
+
+/// Starts and ends an agent that uses clsact; what it saw attached meanwhile.
+fn sweep(lab: &Topology) -> (usize, u32) {
+    let agent = Agent::trace(&lab.task, &words("--port 80 --attach clsact"));
+    let (process, while_it_ran) = (agent.id(), attached(&lab.task).len());
+    assert_eq!(agent.stop().status.code(), Some(0));
+    (while_it_ran, process)
+}
+
+#[test]
+fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
+    let _turn = turns::share();
+    let lab = lab();
+    let mut killed = Agent::trace(&lab.task, &words("--port 80 --attach clsact"));
+    let living = Agent::trace(&lab.task, &words("--port 81 --attach clsact"));
+    assert_eq!(attached(&lab.task).len(), 4);
+    killed.signal(Signal::KILL);
+    killed.wait_end();
+    assert_eq!(attached(&lab.task).len(), 4, "filters outlive their agent");
+    let (while_it_ran, _) = sweep(&lab);
+    assert_eq!(while_it_ran, 4, "two of the living agent, two of the new one");
+    assert_eq!(attached(&lab.task).len(), 2, "those of the living agent");
+    let process = living.id();
+    assert_eq!(living.stop().status.code(), Some(0));
+    nothing_is_left(&lab, process);
+}
+
+#[test]
+fn a_panic_unhooks_everything() {
+    let _turn = turns::share();
+    for attach in ["auto", "clsact"] {
+        let arguments = format!("--port 80 --panic-after 400ms --attach {attach}");
+        let (lab, process, ended) = end_by(&arguments, Agent::wait_end);
+        assert_eq!(ended.status.code(), Some(5), "{}", ended.errors);
+        assert!(ended.errors.contains("internal failure: told to panic"), "{}", ended.errors);
+        nothing_is_left(&lab, process);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_even_when_nobody_reads_the_output() {
+    let _turn = turns::share();
+    let lab = lab();
+    let mut command = std::process::Command::new(lab::agent::binary());
+    command.args(["trace", "--port", "80", "--interval", "10ms", "--output", "json"]);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    let mut child = lab.task.spawn(&mut command);
+    wait::until("the hooks", PATIENCE, || attached(&lab.task).len() == 2);
+    // Nobody reads: the pipe fills, and the agent blocks in a write.
+    wait::until("the agent to block", PATIENCE, || {
+        let state = std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
+        state.contains("pipe_write")
+    });
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, Signal::TERM).expect("a first signal");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("its state").is_none(), "the first signal waits for the write");
+    rustix::process::kill_process(process, Signal::TERM).expect("a second signal");
+    let status = wait::for_some("the agent to end", PATIENCE, || child.try_wait().expect("its state"));
+    assert_eq!(status.code(), None);
+    nothing_is_left(&lab, child.id());
+}
+
+#[test]
+fn the_ready_file_lives_as_long_as_the_hooks() {
+    let _turn = turns::share();
+    let lab = lab();
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ready-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = directory.join("ready");
+    std::fs::write(&file, "of an agent that was killed").expect("an old file");
+    let arguments = format!("trace --port 80 --ready-file {}", file.display());
+    let agent = Agent::start(&lab.task, &words(&arguments));
+    let process = agent.id();
+    wait::until("the ready file", PATIENCE, || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text == format!("{process}\n"))
+    });
+    assert_eq!(attached(&lab.task).len(), 2, "it is ready when it says so");
+    assert_eq!(agent.stop().status.code(), Some(0));
+    assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 0);
+    std::fs::remove_dir_all(&directory).expect("removing the directory");
+    nothing_is_left(&lab, process);
+}

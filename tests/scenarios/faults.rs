@@ -62,7 +62,7 @@ rows! {
             Expected::of_probes("no_listener", "proven", &nodes(plan)),
             Expected::of_clients("no_listener", "proven", plan),
         ],
-        beliefs: [Belief::Initial, Belief::Initial],
+        beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
     };

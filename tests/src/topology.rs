@@ -1,11 +1,13 @@
 //! The namespaces, wired up: links, addresses, routes, and the rules between the subnets.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use crate::{
     Netns,
+    nlb::connect,
     plan::{Family, Plan, Side},
     shell::{ip, nft, sysctl},
+    wait,
 };
 
 /// A small AWS. Whoever lives in it is started apart.
@@ -46,7 +48,23 @@ impl Topology {
             "add table inet aws
              add chain inet aws nacl { type filter hook forward priority 0; }",
         );
-        Self { plan, fabric, task, nodes, client }
+        let topology = Self { plan, fabric, task, nodes, client };
+        topology.wait_for_links();
+        topology
+    }
+
+    /// The kernel takes up to a second to notice that a link is up; until then IPv6 finds no neighbours.
+    fn wait_for_links(&self) {
+        const DISCARD: u16 = 9;
+        let target = (self.plan.task.address(), DISCARD).into();
+        for (namespace, side) in
+            self.nodes.iter().zip(&self.plan.nodes).chain([(&self.client, &self.plan.client)])
+        {
+            wait::until("the links to carry packets", Duration::from_secs(30), || {
+                let attempt = namespace.run(|| connect(side.address(), target, Duration::from_millis(100)));
+                attempt.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+            });
+        }
     }
 
     /// A security group or network ACL that drops what matches, on its way between the subnets.
