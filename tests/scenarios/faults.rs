@@ -2,11 +2,11 @@
 
 use lab::{
     app::Listen,
-    nlb::{Belief, Speech},
+    nlb::{Belief, Speech, connect},
     shell,
 };
 
-use crate::row::{ClientPath, Expected, HEALTHY, Row, nodes, rows};
+use crate::row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows};
 
 const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
@@ -74,6 +74,29 @@ rows! {
         clients: ClientPath::Elsewhere,
         expected: |plan| vec![Expected::of_probes("accept_queue_full", "proven", &nodes(plan))],
         beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// The health check goes to a port of its own; a burst of clients fills the queue of the traffic port. Their final
+    /// ACKs come late, all together, so the queue overflows at the ACK: it looks like a lost reply.
+    the_accept_queue_is_full_at_the_final_ack => Row {
+        listen: |plan| {
+            Some(Listen { backlog: 2, accepts: false, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        clients: ClientPath::Elsewhere,
+        health_port: |plan| Some(plan.other_port + 1),
+        after: Some(|lab| {
+            let (from, target) = (lab.plan.client.address(), lab.plan.target());
+            lab.block(&format!("tcp dport {} tcp flags & (syn | ack) == ack", target.port()));
+            let burst: Vec<_> = (0..12)
+                .map(|_| lab.client.run(|| connect(from, target, PATIENCE)).expect("the SYN-ACK comes back"))
+                .collect();
+            lab.unblock();
+            // What the clients hold back is acknowledged again with each repeated SYN-ACK.
+            drop(burst);
+        }),
+        expected: |plan| vec![Expected::of_clients("accept_queue_full", "proven", plan)],
         verdict: "fault",
         ..HEALTHY
     };
@@ -157,6 +180,15 @@ rows! {
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
         expected: |plan| vec![Expected::of_probes("nothing_arrives", "inferred", &nodes(plan))],
         beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// Nothing of it arrives at the agent's hook, and yet no security group is to blame.
+    an_xdp_program_drops_in_front => Row {
+        xdp_drops: |plan| Some(plan.node(0)),
+        expected: |plan| vec![Expected::of_probes("bpf_drop", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
         verdict: "fault",
         ..HEALTHY
     };

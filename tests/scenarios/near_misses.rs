@@ -1,12 +1,18 @@
 //! What looks broken and is not, or is not what it looks like: nothing is reported, or the right thing.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use lab::{
     app::Listen,
-    nlb::{Belief, Speech},
+    nlb::{Belief, Speech, connect},
+    plan::Family,
     shell,
 };
 
-use crate::row::{ClientPath, Expected, HEALTHY, Row, nodes, rows};
+use crate::row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows};
 
 rows! {
     all_is_well_under_load => Row { requests_per_second: 400, ..HEALTHY };
@@ -56,6 +62,23 @@ rows! {
         ..HEALTHY
     };
 
+    /// The SYN-ACK to one client among many is late: it repeats its SYN, and the kernel throws the duplicate away.
+    a_duplicate_syn_is_no_drop => Row {
+        after: Some(|lab| {
+            let (family, from) = (lab.plan.family.nft(), lab.plan.client.addresses[3]);
+            lab.block(&format!("{family} daddr {from} tcp flags & (syn | ack) == syn | ack"));
+            let began = Instant::now();
+            thread::scope(|scope| {
+                let late = scope.spawn(|| lab.client.run(|| connect(from, lab.plan.target(), PATIENCE)));
+                thread::sleep(Duration::from_millis(1400));
+                lab.unblock();
+                late.join().expect("no panic").expect("a connection in the end");
+            });
+            assert!(began.elapsed() > Duration::from_secs(1), "the SYN was not repeated");
+        }),
+        ..HEALTHY
+    };
+
     the_port_is_redirected_inside_the_host => Row {
         listen: |plan| Some(Listen::on_all(plan.task.address(), plan.other_port)),
         before: |lab| {
@@ -71,6 +94,15 @@ rows! {
             severity: "note",
             ..Expected::fault("port_translated", "proven", "other", [])
         }],
+        ..HEALTHY
+    };
+
+    an_xdp_program_that_lets_everything_pass => Row {
+        // A documentation address that nobody in the lab has.
+        xdp_drops: |plan| Some(match plan.family {
+            Family::V4 => "192.0.2.99".parse().expect("an address"),
+            Family::V6 => "2001:db8::9999:9999".parse().expect("an address"),
+        }),
         ..HEALTHY
     };
 }

@@ -1,1 +1,149 @@
-//! (to come)
+//! Others on the same interface: they keep working, and hide nothing from the agent.
+
+use std::net::IpAddr;
+
+use aya::programs::LinkOrder;
+use lab::{
+    agent::Agent,
+    app::{App, Listen},
+    client::ask,
+    others::Others,
+    plan::{Family, Plan},
+    topology::Topology,
+    witness::attached,
+};
+
+use crate::{
+    row::{PATIENCE, arrived},
+    turns,
+};
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+struct Scene {
+    lab: Topology,
+    _app: App,
+}
+
+impl Scene {
+    fn new(family: Family) -> Self {
+        let lab = Topology::new(Plan::draw(family));
+        let app = App::start(&lab.task, Listen::on_all(lab.plan.task.address(), lab.plan.port));
+        Self { lab, _app: app }
+    }
+
+    fn client(&self) -> IpAddr {
+        self.lab.plan.client.address()
+    }
+
+    fn ask(&self, times: usize) {
+        for _ in 0..times {
+            let answer = self.lab.client.run(|| ask(self.client(), self.lab.plan.target()));
+            assert!(answer.expect("an answer").starts_with(b"HTTP/1.1 200"));
+        }
+    }
+
+    fn agent(&self, more: &str) -> Agent {
+        let plan = &self.lab.plan;
+        let text = format!("--port {} --client {} --interval 200ms {more}", plan.port, plan.client.subnet);
+        Agent::trace(&self.lab.task, &words(&text))
+    }
+
+    #[track_caller]
+    fn wait_counted(&self, agent: &mut Agent, count: u64) {
+        let (port, label) = (self.lab.plan.port, self.lab.plan.client.subnet.to_string());
+        agent.wait_until("SYNs to be reported", PATIENCE, |lines| {
+            (arrived(lines, port).get(&label).copied().unwrap_or(0) == count).then_some(())
+        });
+    }
+}
+
+/// Whether this kernel has tcx (Linux 6.6 and later).
+fn has_tcx(agent: &mut Agent) -> bool {
+    agent.lines()[0]["hooks"].to_string().contains("tcx")
+}
+
+#[test]
+fn a_program_that_was_there_first_hides_nothing_and_goes_on_counting() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V4);
+    let interface = &scene.lab.plan.task.interface;
+    let Ok(other) = Others::tc(&scene.lab.task, interface, LinkOrder::first()) else {
+        assert!(!has_tcx(&mut scene.agent("")), "a kernel with tcx takes the other program");
+        eprintln!("SKIPPED: this kernel has no tcx");
+        return;
+    };
+    scene.ask(3);
+    for attach in ["auto", "clsact"] {
+        let before = other.seen().expect("its count");
+        let mut agent = scene.agent(&format!("--attach {attach}"));
+        scene.ask(5);
+        // A tcx program that says OK ends the chain in front of clsact: only tcx can be in front of it.
+        if attach == "auto" {
+            scene.wait_counted(&mut agent, 5);
+        }
+        assert_eq!(other.seen().expect("its count"), before + 5);
+        agent.stop();
+        scene.ask(2);
+        assert_eq!(other.seen().expect("its count"), before + 7);
+    }
+    assert_eq!(attached(&scene.lab.task).len(), 1, "the other one is still there");
+}
+
+#[test]
+fn a_program_that_comes_later_is_called_by_the_agents() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V6);
+    let mut agent = scene.agent("");
+    scene.ask(2);
+    let interface = &scene.lab.plan.task.interface;
+    let Ok(other) = Others::tc(&scene.lab.task, interface, LinkOrder::last()) else {
+        assert!(!has_tcx(&mut agent), "a kernel with tcx takes the other program");
+        eprintln!("SKIPPED: this kernel has no tcx");
+        return;
+    };
+    scene.ask(3);
+    scene.wait_counted(&mut agent, 5);
+    assert_eq!(other.seen().expect("its count"), 3);
+}
+
+#[test]
+fn a_clsact_filter_of_somebody_else_stays_and_hides_nothing() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V4);
+    let (task, interface) = (&scene.lab.task, &scene.lab.plan.task.interface);
+    let other = Others::clsact(task, interface, 10).expect("the kernel takes it");
+    for attach in ["auto", "clsact"] {
+        let before = other.seen().expect("its count");
+        let mut agent = scene.agent(&format!("--attach {attach}"));
+        scene.ask(4);
+        scene.wait_counted(&mut agent, 4);
+        assert_eq!(agent.stop().status.code(), Some(0));
+        scene.ask(2);
+        assert_eq!(other.seen().expect("its count"), before + 6);
+    }
+    assert_eq!(attached(task), ["other_tc"]);
+    assert_eq!(lab::witness::disciplines(task).len(), 1, "the discipline is not the agent's");
+}
+
+#[test]
+fn two_agents_on_one_interface_count_the_same() {
+    let _turn = turns::share();
+    for attach in ["auto", "clsact"] {
+        let scene = Scene::new(Family::V4);
+        let attach = format!("--attach {attach}");
+        let (mut one, mut two) = (scene.agent(&attach), scene.agent(&attach));
+        assert_eq!(attached(&scene.lab.task).len(), 4);
+        scene.ask(6);
+        scene.wait_counted(&mut one, 6);
+        scene.wait_counted(&mut two, 6);
+        one.stop();
+        assert_eq!(attached(&scene.lab.task).len(), 2);
+        scene.ask(3);
+        scene.wait_counted(&mut two, 9);
+        two.stop();
+        assert_eq!(attached(&scene.lab.task).len(), 0);
+    }
+}

@@ -12,6 +12,7 @@ use lab::{
     app::{App, Listen},
     client::Clients,
     nlb::{Belief, Check, Node, Speech},
+    others::Others,
     plan::{Family, Plan},
     topology::Topology,
     witness::Witness,
@@ -49,6 +50,8 @@ pub struct Row {
     pub probes: bool,
     /// Port the nodes probe, where it is not the traffic port.
     pub health_port: fn(&Plan) -> Option<u16>,
+    /// An XDP program of somebody else that drops the SYNs of this source.
+    pub xdp_drops: fn(&Plan) -> Option<IpAddr>,
     /// What holds before anybody sends.
     pub before: fn(&Topology),
     /// What happens once everything is healthy; `None` when it never is.
@@ -108,6 +111,7 @@ pub const HEALTHY: Row = Row {
     listen: |plan| Some(Listen::on_all(plan.task.address(), plan.port)),
     probes: true,
     health_port: |_| None,
+    xdp_drops: |_| None,
     before: |_| {},
     after: None,
     expected: |_| Vec::new(),
@@ -163,6 +167,9 @@ pub fn run(row: &Row, family: Family) {
         topology.translate_at_node(1);
     }
     (row.before)(&topology);
+    let xdp = (row.xdp_drops)(&plan).map(|source| {
+        Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
+    });
     let mut agent = Agent::trace(&topology.task, &arguments(row, &plan));
     let probers = if row.probes { start_nodes(row, &topology, health_port) } else { Vec::new() };
     let clients = start_clients(row, &topology);
@@ -197,7 +204,7 @@ pub fn run(row: &Row, family: Family) {
         assert_eq!(witness.syns(source), before, "the fabric let SYNs of {source} through");
     }
     let ended = agent.stop();
-    drop((app, health_app));
+    drop((app, health_app, xdp));
     judge(row, &expected, &ended, &witness, &plan);
 }
 
@@ -228,7 +235,7 @@ fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witn
         let label = node.to_string();
         assert_eq!(counted.get(&label).copied().unwrap_or(0), seen[&label], "{label}\n{}", shown());
     }
-    if row.clients == ClientPath::Preserved {
+    if row.clients != ClientPath::Translated {
         let clients: u64 = plan.client.addresses.iter().map(|address| seen[&address.to_string()]).sum();
         let label = plan.client.subnet.to_string();
         assert_eq!(counted.get(&label).copied().unwrap_or(0), clients, "{label}\n{}", shown());
@@ -249,7 +256,7 @@ fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
         ClientPath::Preserved => {
             format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
         }
-        ClientPath::Elsewhere => " --client-ip preserved".to_owned(),
+        ClientPath::Elsewhere => format!(" --client {} --client-ip preserved", plan.client.subnet),
         ClientPath::Translated => String::new(),
     });
     text.split_whitespace().map(str::to_owned).collect()
@@ -279,7 +286,15 @@ fn start_clients(row: &Row, topology: &Topology) -> Vec<Clients> {
     let start = |target, rate| Clients::start(&topology.client, &plan.client.addresses, target, rate);
     match row.clients {
         ClientPath::Elsewhere => vec![start((plan.task.address(), plan.other_port).into(), 20)],
-        ClientPath::Preserved => vec![start(plan.target(), row.requests_per_second)],
+        // The last address is for what a row does by hand.
+        ClientPath::Preserved => {
+            vec![Clients::start(
+                &topology.client,
+                &plan.client.addresses[..3],
+                plan.target(),
+                row.requests_per_second,
+            )]
+        }
         ClientPath::Translated => {
             let listeners = nodes(plan).map(|node| (node, plan.port).into());
             listeners.map(|listener| start(listener, row.requests_per_second / 2)).into()

@@ -27,6 +27,7 @@ pub mod others;
 pub mod plan;
 pub mod shell;
 pub mod topology;
+pub mod unattached;
 pub mod wait;
 pub mod witness;
 

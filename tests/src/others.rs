@@ -4,7 +4,10 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::PerCpuArray,
-    programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode, tc::TcAttachOptions},
+    programs::{
+        LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        tc::{self, NlOptions, TcAttachOptions},
+    },
 };
 
 use crate::Netns;
@@ -45,6 +48,26 @@ impl Others {
             let program = others.classifier("other_tc")?;
             let options = TcAttachOptions::TcxOrder(order);
             program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+            anyhow::Ok(())
+        })?;
+        Ok(others)
+    }
+
+    /// A tc program on clsact, at this priority; it counts SYNs and ends the chain. It goes with the interface.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn clsact(namespace: &Netns, interface: &str, priority: u16) -> Result<Self> {
+        let mut others = Self::load()?;
+        namespace.run(|| {
+            tc::qdisc_add_clsact(interface)?;
+            let program = others.classifier("other_tc")?;
+            let options = NlOptions { priority, ..NlOptions::default() };
+            let side = TcAttachType::Ingress;
+            let id = program.attach_with_options(interface, side, TcAttachOptions::Netlink(options))?;
+            // Detaching would have to happen in the namespace; the namespace ends soon enough.
+            std::mem::forget(program.take_link(id)?);
             anyhow::Ok(())
         })?;
         Ok(others)

@@ -1,7 +1,8 @@
-//! Counts that the agent has no part in: nftables, the kernel's own statistics, bpftool.
+//! What the agent has no part in: counts of nftables and of the kernel itself, and what is attached where.
 
 use std::{collections::BTreeMap, fs, net::IpAddr};
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
 
 use crate::{Netns, plan::Family, shell};
@@ -74,14 +75,26 @@ pub fn netstat(namespace: &Netns, group: &str, name: &str) -> u64 {
     values.split_whitespace().nth(place).and_then(|word| word.parse().ok()).expect("a number")
 }
 
-/// What is attached to the interfaces of a namespace, as `bpftool net` tells it, without the headings.
+/// The tc programs on the interfaces of a namespace, by name: those on tcx as the kernel answers (older bpftools do not
+/// know it), those on clsact as `tc` tells.
 pub fn attached(namespace: &Netns) -> Vec<String> {
-    let text = shell::run(namespace, "bpftool", &["net", "show"], "");
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.ends_with(':'))
-        .map(str::to_owned)
-        .collect()
+    let text = shell::run(namespace, "ip", &["-json", "link", "show"], "");
+    let links: Value = serde_json::from_str(&text).expect("ip answers in JSON");
+    let names = links.as_array().into_iter().flatten().filter_map(|link| link["ifname"].as_str());
+    let mut found = Vec::new();
+    for name in names {
+        for (side, word) in [(TcAttachType::Ingress, "ingress"), (TcAttachType::Egress, "egress")] {
+            // A kernel without tcx refuses the question.
+            if let Ok((_, programs)) = namespace.run(|| SchedClassifier::query_tcx(name, side)) {
+                found.extend(programs.iter().filter_map(|program| program.name_as_str().map(str::to_owned)));
+            }
+            let text = shell::output(namespace, "tc", &["filter", "show", "dev", name, word], "");
+            let text = String::from_utf8_lossy(&text.stdout).into_owned();
+            let filters = text.lines().filter_map(|line| line.split_once(" handle "));
+            found.extend(filters.filter_map(|(_, rest)| rest.split_whitespace().nth(1).map(str::to_owned)));
+        }
+    }
+    found
 }
 
 /// Queueing disciplines of a namespace that are not there by themselves.

@@ -9,6 +9,7 @@ use std::{
     os::unix::net::{SocketAddr, UnixDatagram},
 };
 
+use aya::programs::tc::TcError;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
@@ -52,7 +53,9 @@ impl Clsact {
     pub fn prepare(interface: &str, index: u32) -> io::Result<Self> {
         let created = match aya::programs::tc::qdisc_add_clsact(interface) {
             Ok(()) => true,
-            Err(aya::programs::tc::TcError::AlreadyAttached) => false,
+            Err(TcError::AlreadyAttached) => false,
+            // A kernel that explains its errors gives this one under another name.
+            Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(EEXIST) => false,
             Err(error) => return Err(io::Error::other(error.to_string())),
         };
         let mut inherited = false;
@@ -103,6 +106,7 @@ impl Clsact {
 
 // include/uapi/asm-generic/errno-base.h
 const ENOENT: i32 = 2;
+const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 
 fn address(handle: u32) -> io::Result<SocketAddr> {

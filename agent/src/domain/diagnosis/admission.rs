@@ -1,4 +1,5 @@
-//! SYNs that arrived and never reached TCP, by the kernel's own reason.
+//! SYNs that arrived and never reached TCP, by the kernel's own reason, and those that were thrown away on this host
+//! before the agent could count them as arrived.
 
 use crate::domain::{
     class::SourceClass,
@@ -71,11 +72,58 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
         }
         findings.push(finding(case, group, kind, hit));
     }
+    findings.extend(in_front(case, group));
+}
+
+/// Dropped in front of the agent's hook: an XDP program does that, and the kernel itself when a CPU is overrun.
+fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.drops_of(Dropped::SynBeforeHook), |step| step.arrived)?;
+    if group.class == SourceClass::Other && hit.failed < hit.of {
+        return None;
+    }
+    let reasons = reasons(case, group, |dropped, _| dropped == Dropped::SynBeforeHook);
+    let (code, dropped_by, advice) = match case.history.foreign_xdp() {
+        Some(program) => (
+            Code::BpfDrop,
+            format!("the XDP program on the interface ({program})"),
+            format!("See what it is (`bpftool prog show {program}`) and let tcp/{} pass there.", group.port),
+        ),
+        None => (
+            Code::HostDrop,
+            "the kernel in front of tc".to_owned(),
+            "A CPU cannot keep up with its packets: spread them (RPS), or raise net.core.netdev_max_backlog."
+                .to_owned(),
+        ),
+    };
+    Some(Finding {
+        code,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Arrived,
+        place: Place::HostNetwork,
+        summary: format!(
+            "{} from {}: {} of {} SYNs dropped by {dropped_by} in {} s",
+            group.class.name(),
+            list(&hit.sources),
+            hit.failed,
+            hit.of,
+            case.evidence_seconds()
+        ),
+        advice: advice + consequence(group.class),
+        evidence: vec![
+            Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
+            Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
+            Fact::text("drop_reason", reasons, FactOrigin::Hook),
+        ],
+        sources: hit.sources,
+    })
 }
 
 fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
     let seconds = case.evidence_seconds();
-    let reasons = reasons(case, group, kind.meaning);
+    let reasons = reasons(case, group, |dropped, meaning| dropped == Dropped::Syn && meaning == kind.meaning);
     let whom = if group.class == SourceClass::Client { "the clients' subnets" } else { "the NLB's subnets" };
     Finding {
         code: kind.code,
@@ -105,20 +153,24 @@ fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding
 
 fn advice(kind: &Kind, port: u16, whom: &str, class: SourceClass) -> String {
     let change = kind.advice.replace("{port}", &port.to_string()).replace("{whom}", whom);
-    let consequence = if class.may_probe() {
+    change + consequence(class)
+}
+
+fn consequence(class: SourceClass) -> &'static str {
+    if class.may_probe() {
         " The NLB may mark this target unhealthy while clients are still served."
     } else {
         ""
-    };
-    change + consequence
+    }
 }
 
-fn reasons(case: &Case<'_>, group: &Group<'_>, meaning: Meaning) -> String {
+/// The kernel's names of the reasons of the `wanted` drops.
+fn reasons(case: &Case<'_>, group: &Group<'_>, wanted: impl Fn(Dropped, Meaning) -> bool) -> String {
     let mut names: Vec<_> = group
         .members
         .iter()
         .flat_map(|(_, track)| case.recent(track).drops.into_keys())
-        .filter(|(dropped, reason)| *dropped == Dropped::Syn && reason.meaning() == meaning)
+        .filter(|(dropped, reason)| wanted(*dropped, reason.meaning()))
         .map(|(_, reason)| reason.0)
         .collect();
     names.sort_unstable();

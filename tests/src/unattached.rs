@@ -1,0 +1,93 @@
+//! The agent's programs, loaded and attached to nothing: fed with bytes by `BPF_PROG_TEST_RUN`.
+
+use std::{net::IpAddr, path::Path, time::Duration};
+
+use agent::{
+    domain::{
+        class::Role,
+        sources::{Origin, SourceTable},
+    },
+    kernel::{
+        facts::KernelFacts,
+        maps::Maps,
+        programs::{EGRESS, INGRESS, Programs, Sizes},
+    },
+};
+use agent_common::{config::Target, tally::Tally};
+use anyhow::{Context as _, Result};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use ipnet::IpNet;
+
+/// Which of the tc programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Counts SYNs.
+    Ingress,
+    /// Counts SYN-ACKs and refusals.
+    Egress,
+}
+
+/// The programs with one watched port and these sources.
+pub struct Unattached {
+    programs: Programs,
+    maps: Maps,
+    sources: SourceTable,
+}
+
+impl Unattached {
+    /// Loads them, for packets with a link header of `link_header_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn load(port: u16, named: &[(IpNet, Role)], link_header_bytes: u32) -> Result<Self> {
+        let facts = KernelFacts::read(Path::new(agent::kernel::btf::VMLINUX))?;
+        let slots = named.iter().map(|(network, role)| SourceTable::slots_for(network, *role)).sum::<u32>();
+        let mut sources = SourceTable::new(1 + slots);
+        for (network, role) in named {
+            sources.add(*network, *role, Origin::Flag, Duration::ZERO)?;
+        }
+        // No namespace has the number zero, so the tracepoints count nothing meanwhile.
+        let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
+        let capacity = sources.capacity();
+        let sizes = Sizes { slots: capacity, ports: 1, drops: 16, trie4: capacity, trie6: capacity };
+        let mut programs = Programs::load(&target, &sizes, facts.usable())?;
+        let mut maps = Maps::take(&mut programs.object, 1)?;
+        maps.write_ports(&[port], &[])?;
+        maps.write_sources(&sources)?;
+        Ok(Self { programs, maps, sources })
+    }
+
+    /// Runs one of them on a frame `repeat` times; nanoseconds per run, and what it returned.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn run(&mut self, side: Side, frame: &[u8], repeat: u32) -> Result<(u32, i32)> {
+        let name = if side == Side::Ingress { INGRESS } else { EGRESS };
+        run(self.programs.classifier(name)?, frame, repeat)
+    }
+
+    /// What is counted for the source that an address belongs to.
+    ///
+    /// # Errors
+    ///
+    /// When the map cannot be read.
+    pub fn tally(&self, address: IpAddr) -> Result<Tally> {
+        let slot = self.sources.of_address(address).map_or(0, |source| source.slot);
+        Ok(self.maps.tally(slot, 0)?)
+    }
+}
+
+/// Runs a program on a frame; nanoseconds per run, and what it returned.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn run(program: &SchedClassifier, frame: &[u8], repeat: u32) -> Result<(u32, i32)> {
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(frame);
+    options.repeat = repeat;
+    let result = program.test_run(options).context("BPF_PROG_TEST_RUN")?;
+    Ok((u32::try_from(result.duration.as_nanos())?, result.return_value as i32))
+}
