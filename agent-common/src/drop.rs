@@ -44,7 +44,10 @@ pub struct DropKey {
 const _: () = assert!(size_of::<DropKey>() == 16);
 
 /// Reason of a drop on a kernel without drop reasons (before 5.17).
-pub const REASON_UNKNOWN: u32 = u32::MAX;
+pub const REASON_UNKNOWN: u32 = u32::MAX - 1;
+
+// A reason number that this kernel lacks must not look like a reason that it does not tell.
+const _: () = assert!(REASON_UNKNOWN != crate::config::ABSENT);
 
 /// Key of the table of connections that a known source completed on an unwatched local port.
 #[repr(C)]

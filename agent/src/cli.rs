@@ -28,7 +28,7 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 cannot observe, 5 internal failure.\n\
-    Every flag but the help can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
+    Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
     RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
 
 #[derive(Args)]
@@ -65,7 +65,10 @@ struct TraceArgs {
     )]
     client_ip: ClientIpArg,
     /// Not healthy before clients were seen, too
-    #[arg(long, env = "AGENT_EXPECT_CLIENTS", help_heading = "Who sends")]
+    #[arg(
+        long, env = "AGENT_EXPECT_CLIENTS", value_parser = clap::builder::BoolishValueParser::new(),
+        help_heading = "Who sends"
+    )]
     expect_clients: bool,
     /// Port of the health check, where it is not the traffic port; it is watched, too
     #[arg(long, value_name = "N", env = "AGENT_HEALTH_PORT", value_parser = parse_port, help_heading = "Health check")]

@@ -166,6 +166,17 @@ rows! {
         ..HEALTHY
     };
 
+    /// Clients of one node still come, with the node's address and to the traffic port; its probes do not.
+    the_security_group_never_opened_the_health_check_port => Row {
+        clients: ClientPath::Translated,
+        health_port: |plan| Some(plan.other_port + 1),
+        before: |lab| lab.block(&format!("tcp dport {}", lab.plan.other_port + 1)),
+        expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     the_security_group_shuts_out_one_node => Row {
         after: Some(|lab| lab.block_towards_task(&[lab.plan.node(1)])),
         expected: |plan| vec![Expected::of_probes("probes_stopped", "inferred", &[plan.node(1)])],
@@ -178,7 +189,11 @@ rows! {
     nothing_gets_through_at_all => Row {
         clients: ClientPath::Elsewhere,
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
-        expected: |plan| vec![Expected::of_probes("nothing_arrives", "inferred", &nodes(plan))],
+        expected: |plan| {
+            let nodes = nodes(plan).map(|node| node.to_string());
+            let sources = nodes.into_iter().chain([plan.client.subnet.to_string()]);
+            vec![Expected::fault("nothing_arrives", "inferred", "nlb_probe", sources)]
+        },
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY

@@ -30,6 +30,20 @@ impl SourceClass {
         }
     }
 
+    /// Whether all SYNs of this class are clients'.
+    pub const fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::ClientViaNlb)
+    }
+
+    /// Whom to let in, in the operator's words: the subnets, because an NLB's nodes may change their addresses.
+    pub const fn whom(self) -> &'static str {
+        match self {
+            Self::Client => "the clients' subnets",
+            Self::NlbProbe | Self::ClientViaNlb | Self::NlbUndecided => "the NLB's subnets",
+            Self::Other => "the senders' subnets",
+        }
+    }
+
     /// Whether health checks are, or may be, among the SYNs of this class.
     pub const fn may_probe(self) -> bool {
         matches!(self, Self::NlbProbe | Self::NlbUndecided)
@@ -69,6 +83,11 @@ pub struct Priors {
 }
 
 impl Priors {
+    /// Whether health checks come to this port, as far as the operator said.
+    pub fn may_be_probed(&self, port: u16) -> bool {
+        self.health_port.is_none_or(|health_port| health_port == port)
+    }
+
     /// The class of a SYN from a source in `role` for `port`. Address and port are all there is to see at SYN time.
     pub fn classify(&self, role: Role, port: u16) -> SourceClass {
         match (role, self.health_port) {
@@ -99,6 +118,13 @@ mod tests {
         assert_eq!(class(ClientIp::Preserved, None, 8080), SourceClass::NlbProbe);
         assert_eq!(class(ClientIp::Auto, Some(9000), 9000), SourceClass::NlbProbe);
         assert_eq!(class(ClientIp::Auto, Some(9000), 8080), SourceClass::ClientViaNlb);
+    }
+
+    #[test]
+    fn with_a_health_check_port_only_that_one_is_probed() {
+        let priors = |health_port| Priors { client_ip: ClientIp::Auto, health_port };
+        assert!(priors(None).may_be_probed(8080) && priors(Some(9000)).may_be_probed(9000));
+        assert!(!priors(Some(9000)).may_be_probed(8080));
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub struct History {
     host: VecDeque<HostStep>,
     latest: Sample,
     has_sample: bool,
+    /// Interval of the slowest node whose rhythm is known.
+    learned: Option<Duration>,
     translated: BTreeMap<u16, u16>,
 }
 
@@ -142,13 +144,14 @@ impl History {
             host: VecDeque::new(),
             latest: Sample::default(),
             has_sample: false,
+            learned: None,
             translated: BTreeMap::new(),
         }
     }
 
     /// Takes in one observation. The first one is the baseline for the counters of the namespace; the tallies begin
-    /// at zero with the programs.
-    pub fn observe(&mut self, sample: Sample) {
+    /// at zero with the programs. `sources` says whose rhythm is that of a health check.
+    pub fn observe(&mut self, sample: Sample, sources: &SourceTable) {
         let at = sample.at;
         let keep_from = at.saturating_sub(self.window());
         for (key, tally) in &sample.tallies {
@@ -173,6 +176,12 @@ impl History {
         });
         self.latest = sample;
         self.has_sample = true;
+        self.learned = self
+            .tracks
+            .iter()
+            .filter(|(key, _)| self.class(**key, sources) == SourceClass::NlbProbe)
+            .filter_map(|(_, track)| track.learned_interval(at))
+            .max();
     }
 
     /// When the latest observation was made.
@@ -180,9 +189,16 @@ impl History {
         self.latest.at
     }
 
-    /// How far back a conclusion looks: three intervals and five seconds, like `diagnose --wait auto`.
+    /// How far back a conclusion looks: three intervals and five seconds. A learned interval may only make it longer,
+    /// so that a node slower than the default is not forgotten between two probes.
     pub fn window(&self) -> Duration {
-        3 * self.watch.health_interval.unwrap_or(DEFAULT_INTERVAL) + Duration::from_secs(5)
+        let learned = self.learned.unwrap_or_default().max(DEFAULT_INTERVAL);
+        3 * self.watch.health_interval.unwrap_or(learned) + Duration::from_secs(5)
+    }
+
+    /// The interval of the health check as far as it is known for all nodes together.
+    fn common_interval(&self) -> Duration {
+        self.watch.health_interval.or(self.learned).unwrap_or(DEFAULT_INTERVAL)
     }
 
     /// The interval at which a source is expected to probe: given, learned where it only probes, else the default.
@@ -236,8 +252,7 @@ impl History {
             passed_since += passes;
         }
         let quiet = now.saturating_sub(last_failure?);
-        let interval = self.watch.health_interval.unwrap_or(DEFAULT_INTERVAL);
-        if passed_since > 0 && quiet > 2 * interval {
+        if passed_since > 0 && quiet > 2 * self.common_interval() {
             return None;
         }
         Some(Trouble { failed, of: failed + passed })
@@ -277,6 +292,17 @@ impl History {
     pub fn listeners(&self, port: u16) -> Option<Vec<&Listener>> {
         let all = self.latest.listeners.as_ref()?;
         Some(all.iter().filter(|listener| listener.port == port).collect())
+    }
+
+    /// Whether the socket table could be read.
+    pub const fn reads_listeners(&self) -> bool {
+        self.latest.listeners.is_some()
+    }
+
+    /// Whether the counters that findings rest on could be read.
+    pub const fn reads_counters(&self) -> bool {
+        let host = &self.latest.host;
+        host.listen_overflows.is_some() && host.listen_drops.is_some() && host.out_no_routes.is_some()
     }
 
     /// Somebody else's XDP program in front of every hook of ours.

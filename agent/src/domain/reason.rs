@@ -25,6 +25,8 @@ pub enum Meaning {
     Checksum,
     /// Another reason of the network layers.
     Other,
+    /// This kernel does not say: it may be a drop, a refusal, or a duplicate that is no loss at all.
+    Untold,
 }
 
 impl Reason {
@@ -36,6 +38,7 @@ impl Reason {
             "TCP_CSUM" | "IP_CSUM" | "SKB_CSUM" => Meaning::Checksum,
             "SOCKET_FILTER" | "XDP" | "TC_INGRESS" | "TC_EGRESS" | "BPF_CGROUP_EGRESS" => Meaning::Bpf,
             "NO_SOCKET" => Meaning::ReachedTcp,
+            name if name == UNKNOWN.0 => Meaning::Untold,
             name if name.starts_with("TCP_") => Meaning::ReachedTcp,
             _ => Meaning::Other,
         }
@@ -53,8 +56,12 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_without_reasons_proves_nothing() {
+        assert_eq!(UNKNOWN.meaning(), Meaning::Untold);
+    }
+
+    #[test]
     fn an_unknown_reason_is_a_host_drop() {
         assert_eq!(Reason("reason 131077").meaning(), Meaning::Other);
-        assert_eq!(UNKNOWN.meaning(), Meaning::Other);
     }
 }

@@ -90,7 +90,7 @@ impl Loss {
 /// Something this host does not let the agent see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlindSpot {
-    /// Stable id, as `agent check` names it.
+    /// Stable id.
     pub id: &'static str,
     /// Stages about which nothing can be said.
     pub stages: Vec<Stage>,

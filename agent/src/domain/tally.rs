@@ -43,7 +43,9 @@ pub struct Tally {
 impl Tally {
     /// Inbound SYNs that the host's network layers threw away after they arrived.
     pub fn dropped(&self) -> u64 {
-        self.sum(|dropped, meaning| dropped == Dropped::Syn && meaning != Meaning::ReachedTcp)
+        self.sum(|dropped, meaning| {
+            dropped == Dropped::Syn && !matches!(meaning, Meaning::ReachedTcp | Meaning::Untold)
+        })
     }
 
     /// SYNs that reached TCP.
@@ -130,6 +132,7 @@ pub fn growth(now: u64, before: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reason;
 
     fn with_drop(dropped: Dropped, reason: &'static str, count: u64) -> Tally {
         Tally { arrived: 10, drops: BTreeMap::from([((dropped, Reason(reason)), count)]), ..Tally::default() }
@@ -142,6 +145,11 @@ mod tests {
         assert_eq!(with_drop(Dropped::SynBeforeHook, "NOT_SPECIFIED", 4).admitted(), 10);
         assert_eq!(with_drop(Dropped::DuplicateSyn, "NOT_SPECIFIED", 4).admitted(), 10);
         assert_eq!(with_drop(Dropped::SynAck, "NETFILTER_DROP", 4).admitted(), 10);
+    }
+
+    #[test]
+    fn a_drop_without_a_reason_may_be_no_loss() {
+        assert_eq!(with_drop(Dropped::Syn, reason::UNKNOWN.0, 4).admitted(), 10);
     }
 
     #[test]

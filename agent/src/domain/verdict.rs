@@ -53,7 +53,8 @@ pub struct Verdict {
 pub fn judge(case: &Case<'_>, findings: &[Finding], permanent: &[BlindSpot]) -> Verdict {
     let mut blind_spots = permanent.to_vec();
     blind_spots.extend(translation_blind_spots(case));
-    if covers(&blind_spots, Stage::Arrived) && covers(&blind_spots, Stage::Answered) {
+    blind_spots.extend(unreadable(case));
+    if covers(permanent, Stage::Arrived) && covers(permanent, Stage::Answered) {
         let reasons = vec!["neither arriving SYNs nor leaving SYN-ACKs can be seen".to_owned()];
         return Verdict { state: State::CannotObserve, reasons, blind_spots };
     }
@@ -100,6 +101,30 @@ fn translation_blind_spots(case: &Case<'_>) -> Vec<BlindSpot> {
             ),
         })
         .collect()
+}
+
+/// Tables and counters of the kernel that could not be read just now.
+fn unreadable(case: &Case<'_>) -> Vec<BlindSpot> {
+    let mut spots = Vec::new();
+    if !case.history.reads_listeners() {
+        spots.push(BlindSpot {
+            id: "socket_table",
+            stages: vec![Stage::Answered],
+            text: "the socket table cannot be read (NETLINK_SOCK_DIAG): whether anything listens, and how full its \
+                   accept queue is, cannot be seen"
+                .to_owned(),
+        });
+    }
+    if !case.history.reads_counters() {
+        spots.push(BlindSpot {
+            id: "netstat",
+            stages: vec![Stage::Answered, Stage::Established],
+            text: "the TCP counters cannot be read (/proc/net/netstat and snmp): a full accept queue or a missing route \
+                   back cannot be told from a lost reply"
+                .to_owned(),
+        });
+    }
+    spots
 }
 
 /// Expected paths that were not seen, or not served, within the window.

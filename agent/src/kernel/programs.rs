@@ -194,7 +194,23 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         }
         source = inner.source();
     }
+    if is_not_permitted(error) {
+        text.push_str(" (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)");
+    }
     text.replace('\n', " ")
+}
+
+/// Whether somewhere in the chain is an EPERM. An EACCES is the verifier's.
+fn is_not_permitted(error: &dyn std::error::Error) -> bool {
+    let mut next = error.source();
+    while let Some(inner) = next {
+        let found = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        if found == Some(rustix::io::Errno::PERM.raw_os_error()) {
+            return true;
+        }
+        next = inner.source();
+    }
+    false
 }
 
 fn load_error(error: &aya::EbpfError) -> LoadError {

@@ -193,11 +193,39 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
+/// Longest line, its end included.
+pub const MAX_LINE_BYTES: usize = 16 * 1024;
+
 fn encode<T: Serialize>(line: &Line<'_, T>) -> String {
     // Only maps with keys that are not strings can fail to encode, and there are none.
     let mut text = serde_json::to_string(line).unwrap_or_default();
+    if text.len() >= MAX_LINE_BYTES
+        && let Ok(mut value) = serde_json::to_value(line)
+    {
+        value["truncated"] = json!(true);
+        while text.len() >= MAX_LINE_BYTES && shorten(&mut value) {
+            text = value.to_string();
+        }
+    }
     text.push('\n');
     text
+}
+
+/// Takes away the second half of the longest list or text. `false` when there is none to take from.
+fn shorten(line: &mut Value) -> bool {
+    let length = |value: &Value| match value {
+        Value::Array(_) | Value::String(_) => value.to_string().len(),
+        _ => 0,
+    };
+    let longest = line.as_object_mut().and_then(|line| line.values_mut().max_by_key(|value| length(value)));
+    match longest {
+        Some(Value::Array(items)) if items.len() > 1 => items.truncate(items.len() / 2),
+        Some(Value::String(text)) if text.len() > 1 => {
+            text.truncate(text.floor_char_boundary(text.len() / 2));
+        }
+        _ => return false,
+    }
+    true
 }
 
 #[cfg(test)]

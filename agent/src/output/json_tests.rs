@@ -132,3 +132,16 @@ fn a_start_line_with_the_longest_lists_stays_short() {
     );
     parsed(&start);
 }
+
+#[test]
+fn a_line_that_would_be_too_long_loses_list_items_and_says_so() {
+    let reasons: Vec<String> =
+        (0..2000).map(|number| format!("{number} SYNs from 10.0.0.1 were not answered")).collect();
+    let verdict =
+        Verdict { state: VerdictState::Inconclusive, reasons: reasons.clone(), blind_spots: Vec::new() };
+    let text = super::verdict(Head::new("T", "verdict", &target()), &verdict, &["a hint".to_owned()]);
+    assert!(text.len() <= MAX_LINE_BYTES, "{}", text.len());
+    let line = parsed(&text);
+    assert_eq!((&line["truncated"], &line["hints"][0]), (&json!(true), &json!("a hint")));
+    assert_eq!(line["reasons"][0], json!(reasons[0]));
+}

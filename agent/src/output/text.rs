@@ -48,7 +48,7 @@ pub fn report(report: &Report<'_>, version: &str, color: bool) -> String {
     line(&mut text, format_args!("{left:<70}  {right}"));
     table(&mut text, &report.rows, report.target.ports.len() > 1);
     for (_, found) in &report.findings {
-        text.push_str(&finding(found, color));
+        text.push_str(&finding(found, report.target.ports.len() > 1, color));
     }
     for hint in &report.hints {
         line(&mut text, format_args!("note: {hint}"));
@@ -62,7 +62,10 @@ pub fn report(report: &Report<'_>, version: &str, color: bool) -> String {
 
 fn title(target: &TargetLabel) -> String {
     let ports = target.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-    let mut text = format!("port {ports}  {}", target.interface);
+    let mut text = if ports.is_empty() { String::new() } else { format!("port {ports}") };
+    if !target.interface.is_empty() {
+        let _always_fits = write!(text, "  {}", target.interface);
+    }
     if let Some(address) = &target.address {
         let _always_fits = write!(text, "  {address}");
     }
@@ -111,15 +114,18 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
     }
 }
 
-/// One finding: what and where, then what to change.
-pub fn finding(finding: &Finding, color: bool) -> String {
+/// One finding: what and where, then what to change. With several ports it says which.
+pub fn finding(finding: &Finding, with_port: bool, color: bool) -> String {
     let (word, paint) = match (finding.severity, finding.is_suspicion()) {
         (Severity::Fault, false) => ("FAULT", RED),
         (Severity::Fault, true) => ("SUSPECTED", YELLOW),
         (Severity::Note, _) => ("NOTE", DIM),
     };
     let word = painted(word, paint, color);
-    let place = finding.place.name().to_uppercase();
+    let mut place = finding.place.name().to_uppercase();
+    if let Some(port) = finding.port.filter(|_| with_port) {
+        let _always_fits = write!(place, "  port {port}");
+    }
     let (code, confidence) = (finding.code.name(), finding.confidence.name());
     let mut text = format!("{word}  {place}  {}  [{code}, {confidence}]\n", finding.summary);
     line(&mut text, format_args!("       {}", finding.advice));
@@ -134,11 +140,20 @@ pub fn verdict(verdict: &Verdict, color: bool) -> String {
         State::Inconclusive | State::CannotObserve => YELLOW,
     };
     let state = painted(verdict.state.name(), paint, color);
-    // A fault's reasons are the findings above.
-    if verdict.state == State::Fault {
-        return format!("verdict: {state}\n");
+    if verdict.state != State::Fault {
+        return format!("verdict: {state}: {}\n", verdict.reasons.join("; "));
     }
-    format!("verdict: {state}: {}\n", verdict.reasons.join("; "))
+    // A fault's reasons are the findings above; what may hide more is not among them.
+    let mut text = format!("verdict: {state}\n");
+    for spot in &verdict.blind_spots {
+        line(&mut text, format_args!("  blind spot: {}", spot.text));
+    }
+    text
+}
+
+/// That a target cannot be watched, and why.
+pub fn blind(target: &TargetLabel, verdict: &Verdict, color: bool) -> String {
+    format!("{}\n{}", title(target), self::verdict(verdict, color))
 }
 
 /// The last line.

@@ -111,11 +111,24 @@ fn several_ports_are_told_apart_and_loss_is_never_silent() {
 }
 
 #[test]
+fn a_finding_names_its_port_where_there_are_several() {
+    assert!(finding(&dropped(), true, false).contains("HOST FIREWALL  port 8080  nlb_probe from"));
+    assert!(!finding(&dropped(), false, false).contains("port 8080"));
+}
+
+#[test]
+fn blind_spots_are_printed_with_a_fault_too() {
+    let spot = BlindSpot { id: "btf", stages: vec![Stage::Served], text: "nothing to see".to_owned() };
+    let text = verdict(&Verdict { blind_spots: vec![spot], ..FAULT }, false);
+    assert_eq!(text, "verdict: fault\n  blind spot: nothing to see\n");
+}
+
+#[test]
 fn colour_only_where_it_is_wanted() {
-    assert!(finding(&dropped(), true).starts_with("\x1b[31mFAULT\x1b[0m"));
-    assert!(!finding(&dropped(), false).contains('\x1b'));
+    assert!(finding(&dropped(), false, true).starts_with("\x1b[31mFAULT\x1b[0m"));
+    assert!(!finding(&dropped(), false, false).contains('\x1b'));
     let suspicion = Finding { confidence: Confidence::Suspected, ..dropped() };
-    assert!(finding(&suspicion, false).starts_with("SUSPECTED"));
+    assert!(finding(&suspicion, false, false).starts_with("SUSPECTED"));
 }
 
 #[test]

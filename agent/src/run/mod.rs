@@ -65,16 +65,14 @@ pub fn print(text: &str) -> Result<(), Failure> {
 
 async fn watch(settings: &Settings) -> Result<(), Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
-    let ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let mut names = Names::resolve(settings.names()).await?;
+    let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+    let mut names = Names::resolve(settings.names(), settings.on_blind).await?;
     let mut sink = Sink::new(settings.format);
     let mut targets = Target::all(settings);
     for target in &mut targets {
         target.try_start(settings, &names, &mut sink)?;
     }
-    if let Some(ready) = &ready {
-        ready.publish()?;
-    }
+    publish(ready.as_mut(), &targets)?;
 
     let began = Instant::now();
     let mut tick = every(tick_length(settings));
@@ -106,6 +104,7 @@ async fn watch(settings: &Settings) -> Result<(), Failure> {
                     target.report(settings, &names, &mut sink)?;
                 }
                 sink.end()?;
+                publish(ready.as_mut(), &targets)?;
             }
         }
     };
@@ -115,6 +114,10 @@ async fn watch(settings: &Settings) -> Result<(), Failure> {
         target.finish(settings, &reason, &mut sink)?;
     }
     sink.end()
+}
+
+fn publish(ready: Option<&mut ReadyFile>, targets: &[Target]) -> Result<(), Failure> {
+    ready.map_or(Ok(()), |ready| ready.publish(targets.iter().all(Target::is_watched)))
 }
 
 /// Often enough to tell one probe from the next.

@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     discover::names::{ResolveError, resolve},
     run::Failure,
+    settings::OnBlind,
 };
 
 type Answer = (String, Result<BTreeSet<IpAddr>, ResolveError>);
@@ -30,14 +31,23 @@ impl Names {
     ///
     /// # Errors
     ///
-    /// When one of them has no address now: a mistyped name is best found at the start.
-    pub async fn resolve(names: Vec<String>) -> Result<Self, Failure> {
+    /// When one of them has no address now: a mistyped name is best found at the start. With `--on-blind stay` it is
+    /// asked for again later instead, because a name server may come up after the agent.
+    pub async fn resolve(names: Vec<String>, on_blind: OnBlind) -> Result<Self, Failure> {
         let (answer, answers) = unbounded_channel();
         let mut known = BTreeMap::new();
         for name in names {
             let wanted = name.clone();
             let resolved = spawn_blocking(move || resolve(&wanted)).await.map_err(Failure::internal)?;
-            known.insert(name, resolved.map_err(|error| Failure::Usage(error.to_string()))?);
+            let addresses = match (resolved, on_blind) {
+                (Ok(addresses), _) => addresses,
+                (Err(error), OnBlind::Exit) => return Err(Failure::Usage(error.to_string())),
+                (Err(error), OnBlind::Stay) => {
+                    log::warn!("{error}; asking again later");
+                    BTreeSet::new()
+                }
+            };
+            known.insert(name, addresses);
         }
         Ok(Self { known, answers, answer, under_way: BTreeSet::new() })
     }

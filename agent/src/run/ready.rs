@@ -12,6 +12,7 @@ pub struct ReadyFile {
     path: PathBuf,
     /// The file before it gets its name.
     fresh: PathBuf,
+    is_published: bool,
 }
 
 impl ReadyFile {
@@ -30,7 +31,7 @@ impl ReadyFile {
         }
         let mut name = path.to_owned().into_os_string();
         name.push(".new");
-        let file = Self { path: path.to_owned(), fresh: PathBuf::from(name) };
+        let file = Self { path: path.to_owned(), fresh: PathBuf::from(name), is_published: false };
         let contents = format!("{}\n", std::process::id());
         remove(path)
             .and_then(|()| fs::write(&file.fresh, contents))
@@ -38,13 +39,19 @@ impl ReadyFile {
         Ok(file)
     }
 
-    /// Says that everything is hooked up. The file appears with its contents: the agent's process id.
+    /// Says whether everything is hooked up. The file appears with its contents: the agent's process id.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn publish(&self) -> Result<(), Failure> {
-        fs::rename(&self.fresh, &self.path).map_err(|error| unwritable(&self.path, &error))
+    pub fn publish(&mut self, is_ready: bool) -> Result<(), Failure> {
+        if is_ready == self.is_published {
+            return Ok(());
+        }
+        let (from, to) = if is_ready { (&self.fresh, &self.path) } else { (&self.path, &self.fresh) };
+        fs::rename(from, to).map_err(|error| unwritable(&self.path, &error))?;
+        self.is_published = is_ready;
+        Ok(())
     }
 }
 

@@ -106,7 +106,7 @@ pub fn blind(label: &TargetLabel, trouble: &str, sink: &mut Sink) -> Result<(), 
     let verdict = cannot_observe(trouble);
     let color = sink.color();
     let text = match sink.format() {
-        Format::Text => text::verdict(&verdict, color),
+        Format::Text => text::blind(label, &verdict, color),
         Format::Json => json::verdict(Head::new(&time(), "verdict", label), &verdict, &[]),
     };
     sink.add(&text)

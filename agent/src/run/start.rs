@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use crate::{
     domain::{
         class::Role,
-        sources::{Origin, SourceTable},
+        sources::{Origin, SourceError, SourceTable},
     },
     kernel::{
         interface::{Interface, InterfaceError},
@@ -49,6 +49,12 @@ pub fn ports(namespace: &Namespace, settings: &Settings) -> Result<(Vec<u16>, Op
         .map(|listener| listener.port)
         .collect();
     let open: Vec<u16> = open.into_iter().collect();
+    if let (true, Some(health_port)) = (open.is_empty(), settings.priors.health_port) {
+        return Ok((
+            vec![health_port],
+            Some(format!("port {health_port}: the health check's; nothing listens here")),
+        ));
+    }
     if open.is_empty() {
         return Err(Failure::Usage(
             "nothing listens on any port here, so there is nothing to watch: name the port with --port"
@@ -71,7 +77,7 @@ fn list(ports: &[u16]) -> String {
 ///
 /// # Errors
 ///
-/// When a resolved address is named as a client, too.
+/// When there are more than can be told apart.
 pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Result<SourceTable, Failure> {
     let named: Vec<_> = settings
         .networks()
@@ -81,9 +87,12 @@ pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Res
     let wanted: u32 = named.iter().map(|(network, role, _)| SourceTable::slots_for(network, *role)).sum();
     let mut table = SourceTable::new(1 + wanted + SPARE_SLOTS);
     for (network, role, origin) in named {
-        table
-            .add(network, role, origin, Duration::ZERO)
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let is_resolved = matches!(origin, Origin::Dns(_));
+        match table.add(network, role, origin, Duration::ZERO) {
+            // Named as a client: the operator knows better than DNS.
+            Err(SourceError::TwoRoles { .. }) if is_resolved => {}
+            other => drop(other.map_err(|error| Failure::Usage(error.to_string()))?),
+        }
     }
     Ok(table)
 }

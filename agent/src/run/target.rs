@@ -38,6 +38,11 @@ impl Target {
         Self { namespace, label, watching: None, trouble: String::new() }
     }
 
+    /// Whether it is watched at the moment.
+    pub const fn is_watched(&self) -> bool {
+        self.watching.is_some()
+    }
+
     /// Hooks up and says so. With `--on-blind stay` a failure is remembered instead.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ impl Watching {
     pub fn step(&mut self) -> Result<Vec<(State, Finding)>, ObserveError> {
         let now = self.began.elapsed();
         let sample = self.observer.sample(now, &self.sources)?;
-        self.history.observe(sample);
+        self.history.observe(sample, &self.sources);
         self.learn(now)?;
         self.follow_translation(now)?;
         let findings = diagnose(&self.case(now));

@@ -144,8 +144,8 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
     let (packets, _) = receives(case, shortest_silence)?;
     let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
-    let clients_go_on =
-        case.last_arrival(Role::Client).is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
+    let last_client = case.last_client();
+    let clients_go_on = last_client.is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
     let (code, severity, confidence) = if others_go_on {
         (Code::ProbesStopped, Severity::Fault, Confidence::Inferred)
     } else if !alive.is_empty() {
@@ -165,8 +165,10 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         "another node goes on"
     } else if clients_go_on {
         "clients go on"
-    } else {
+    } else if last_client.is_some() {
         "clients stopped too"
+    } else {
+        "no client was seen that could go on"
     };
     Some(Finding {
         code,

@@ -3,7 +3,7 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Group, Hit, list},
+    diagnosis::{Case, Group, Hit, list, unaccounted},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::Meaning,
     stage::{Place, Stage},
@@ -12,6 +12,7 @@ use crate::domain::{
 
 /// One kind of drop and what it is called.
 struct Kind {
+    dropped: Dropped,
     meaning: Meaning,
     code: Code,
     place: Place,
@@ -21,6 +22,7 @@ struct Kind {
 
 const KINDS: [Kind; 5] = [
     Kind {
+        dropped: Dropped::Syn,
         meaning: Meaning::Netfilter,
         code: Code::HostFirewall,
         place: Place::HostFirewall,
@@ -28,6 +30,7 @@ const KINDS: [Kind; 5] = [
         advice: "Let tcp/{port} in from {whom} in this namespace's nftables or iptables rules (`nft list ruleset`).",
     },
     Kind {
+        dropped: Dropped::Syn,
         meaning: Meaning::ReversePath,
         code: Code::ReversePathFilter,
         place: Place::HostNetwork,
@@ -36,6 +39,7 @@ const KINDS: [Kind; 5] = [
                  net.ipv4.conf.<interface>.rp_filter=2.",
     },
     Kind {
+        dropped: Dropped::Syn,
         meaning: Meaning::Bpf,
         code: Code::BpfDrop,
         place: Place::HostNetwork,
@@ -43,6 +47,7 @@ const KINDS: [Kind; 5] = [
         advice: "See which program is attached (`bpftool net show`) and let tcp/{port} pass there.",
     },
     Kind {
+        dropped: Dropped::Syn,
         meaning: Meaning::Checksum,
         code: Code::BadChecksum,
         place: Place::HostNetwork,
@@ -51,6 +56,7 @@ const KINDS: [Kind; 5] = [
                  (`ethtool -k`) and at what sits in front of this interface.",
     },
     Kind {
+        dropped: Dropped::Syn,
         meaning: Meaning::Other,
         code: Code::HostDrop,
         place: Place::HostNetwork,
@@ -59,18 +65,26 @@ const KINDS: [Kind; 5] = [
     },
 ];
 
+/// A drop in front of routing that no rule made and no reason explains.
+const NO_ROUTE_YET: Kind = Kind {
+    dropped: Dropped::SynBeforeHook,
+    meaning: Meaning::Other,
+    code: Code::HostDrop,
+    place: Place::HostNetwork,
+    dropped_by: "the kernel before routing",
+    advice: "This kernel gives no reason. It does so when the source or the destination address makes no sense on this \
+             interface: look for the target's own address as source (client IP preservation with the client on the \
+             target itself) and at the interface's addresses (`ip address`).",
+};
+
 /// Adds a finding for each kind of drop that hits the group.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if !case.concerns(group) {
+    if !case.concerns(group) || case.may_be_strangers(group) {
         return;
     }
     for kind in &KINDS {
         let hit = case.hit(group, |step| step.drops_with(Dropped::Syn, kind.meaning), |step| step.admitted());
-        let Some(hit) = hit else { continue };
-        if group.class == SourceClass::Other && hit.failed < hit.of {
-            continue;
-        }
-        findings.push(finding(case, group, kind, hit));
+        findings.extend(hit.map(|hit| finding(case, group, kind, hit)));
     }
     findings.extend(in_front(case, group));
 }
@@ -78,8 +92,8 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 /// Dropped in front of the agent's hook: an XDP program does that, and the kernel itself when a CPU is overrun.
 fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let hit = case.hit(group, |step| step.drops_of(Dropped::SynBeforeHook), |step| step.arrived)?;
-    if group.class == SourceClass::Other && hit.failed < hit.of {
-        return None;
+    if happened_behind(case, group) {
+        return Some(finding(case, group, &NO_ROUTE_YET, hit));
     }
     let reasons = reasons(case, group, |dropped, _| dropped == Dropped::SynBeforeHook);
     let (code, dropped_by, advice) = match case.history.foreign_xdp() {
@@ -121,10 +135,19 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     })
 }
 
+/// Whether those SYNs were counted as arrived all the same. Older kernels free a SYN with an impossible
+/// source or destination without a reason and without a route, like one that an XDP program drops; but it arrived, and
+/// nothing else became of it.
+fn happened_behind(case: &Case<'_>, group: &Group<'_>) -> bool {
+    group.members.iter().any(|(_, track)| {
+        let dropped = case.settled(track).drops_of(Dropped::SynBeforeHook);
+        dropped > 0 && unaccounted(case, track) >= dropped
+    })
+}
+
 fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
     let seconds = case.evidence_seconds();
-    let reasons = reasons(case, group, |dropped, meaning| dropped == Dropped::Syn && meaning == kind.meaning);
-    let whom = if group.class == SourceClass::Client { "the clients' subnets" } else { "the NLB's subnets" };
+    let reasons = reasons(case, group, |dropped, meaning| dropped == kind.dropped && meaning == kind.meaning);
     Finding {
         code: kind.code,
         severity: Severity::Fault,
@@ -141,7 +164,7 @@ fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding
             hit.of,
             kind.dropped_by
         ),
-        advice: advice(kind, group.port, whom, group.class),
+        advice: advice(kind, group.port, group.class),
         evidence: vec![
             Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
             Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
@@ -151,8 +174,8 @@ fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding
     }
 }
 
-fn advice(kind: &Kind, port: u16, whom: &str, class: SourceClass) -> String {
-    let change = kind.advice.replace("{port}", &port.to_string()).replace("{whom}", whom);
+fn advice(kind: &Kind, port: u16, class: SourceClass) -> String {
+    let change = kind.advice.replace("{port}", &port.to_string()).replace("{whom}", class.whom());
     change + consequence(class)
 }
 

@@ -123,6 +123,9 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
     let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
     let overflows = growth.listen_overflows?;
+    if case.may_be_strangers(group) {
+        return None;
+    }
     let stuck = stuck(group, |track| unaccounted(case, track));
     if overflows > 0 || stuck.is_empty() {
         return None;

@@ -32,7 +32,7 @@ pub struct Expected {
     pub before_hook: u64,
     /// Whether its address is IPv6, where it came from resolving a name.
     resolved_v6: Option<bool>,
-    /// Its tally within the window, over all ports.
+    /// Its tally within the window, over the ports that are probed.
     pub recent: Tally,
 }
 
@@ -70,8 +70,11 @@ fn is_learned_from(node: &Source, prefix: &Source) -> bool {
 }
 
 fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expected {
-    let members: Vec<(TallyKey, &Track)> =
-        case.history.tracks().filter(|(key, _)| slots.contains(&key.slot)).collect();
+    let members: Vec<(TallyKey, &Track)> = case
+        .history
+        .tracks()
+        .filter(|(key, _)| slots.contains(&key.slot) && case.history.watch.priors.may_be_probed(key.port))
+        .collect();
     let keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
     let mut recent = Tally::default();
     for (_, track) in &members {
@@ -93,11 +96,16 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
 }
 
 impl Case<'_> {
-    /// The slots of a source that something was counted in.
+    /// The slots of a source that something was counted in, on a port that is probed.
     fn heard_slots(&self, source: &Source) -> Vec<u32> {
         let slots = source.slot..source.slot + source.slots;
-        let mut heard: Vec<_> =
-            self.history.tracks().map(|(key, _)| key.slot).filter(|slot| slots.contains(slot)).collect();
+        let mut heard: Vec<_> = self
+            .history
+            .tracks()
+            .map(|(key, _)| key)
+            .filter(|key| slots.contains(&key.slot) && self.history.watch.priors.may_be_probed(key.port))
+            .map(|key| key.slot)
+            .collect();
         heard.dedup();
         heard
     }

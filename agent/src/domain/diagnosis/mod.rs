@@ -13,7 +13,7 @@ mod translation;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{
-    class::{Role, SourceClass},
+    class::SourceClass,
     finding::Finding,
     history::{GRACE, History, Track, Trouble},
     sample::TallyKey,
@@ -71,13 +71,13 @@ pub fn translation(case: &Case<'_>, port: u16) -> Translation {
     translation::find(case, port)
 }
 
-/// What happened to recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor
-/// answered, although old enough.
+/// Recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor answered, although old
+/// enough.
 pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
     let recent = case.settled(track);
     let accounted = recent.dropped()
-        + recent.no_socket()
-        + recent.refused
+        // The same SYN, seen without a socket and answered with a reset.
+        + recent.no_socket().max(recent.refused)
         + recent.drops_of(Dropped::DuplicateSyn)
         + recent.drops_of(Dropped::SynAck)
         + recent.synacks;
@@ -96,9 +96,16 @@ impl<'a> Case<'a> {
     }
 
     /// Whether trouble of this group is anybody's concern. A firewall that turns strangers away does its work, so
-    /// unnamed sources count only while nobody is named, and then only when none of them comes through.
+    /// unnamed sources count only while nobody is named.
     pub fn concerns(&self, group: &Group<'_>) -> bool {
         group.class != SourceClass::Other || self.sources.is_empty()
+    }
+
+    /// Whether the trouble may be that of a few strangers, a port scanner say: nobody is named, and some come through.
+    /// What hits the listener hits everybody; what hits single senders must then hit all of them to be told.
+    pub fn may_be_strangers(&self, group: &Group<'_>) -> bool {
+        group.class == SourceClass::Other
+            && group.members.iter().any(|(_, track)| self.recent(track).established > 0)
     }
 
     /// Tally of a source within the window, without the attempts that are too young to judge.
@@ -135,11 +142,11 @@ impl<'a> Case<'a> {
         self.now.min(self.history.window()).as_secs().max(1)
     }
 
-    /// Latest arrival among sources of a role.
-    fn last_arrival(&self, role: Role) -> Option<Duration> {
+    /// Latest arrival of a client, by whatever address.
+    fn last_client(&self) -> Option<Duration> {
         self.history
             .tracks()
-            .filter(|(key, _)| self.sources.role(key.slot) == role)
+            .filter(|(key, _)| self.history.class(*key, self.sources).is_client())
             .filter_map(|(_, track)| track.last_arrival)
             .max()
     }

@@ -1,7 +1,6 @@
 //! SYN-ACKs that were made and did not reach the peer.
 
 use crate::domain::{
-    class::SourceClass,
     diagnosis::{
         Case, Group,
         answer::{labels, stuck, unfinished},
@@ -14,7 +13,7 @@ use crate::domain::{
 
 /// Adds what keeps the group's handshakes from being finished.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if case.concerns(group) {
+    if case.concerns(group) && !case.may_be_strangers(group) {
         findings.extend(dropped(case, group).or_else(|| lost(case, group)));
     }
 }
@@ -87,7 +86,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .filter_map(|(key, _)| case.history.track(*key))
         .map(|track| case.recent(track).synack_retransmits)
         .sum();
-    let towards = if group.class == SourceClass::Client { "the clients" } else { "the NLB" };
+    let towards = group.class.whom();
     Some(Finding {
         code: Code::ReplyLost,
         severity: Severity::Fault,
@@ -105,8 +104,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         ),
         advice: format!(
             "The reply leaves this host and does not reach {towards}: NACLs are stateless, so the task subnet's \
-             outbound rules must admit 1024-65535 to {towards}' subnets; then look at route tables and appliances on \
-             the way back."
+             outbound rules must admit 1024-65535 to them; then look at route tables and appliances on the way back."
         ),
         evidence: vec![
             Fact::count("handshakes_unfinished", attempts, FactOrigin::Hook),

@@ -36,11 +36,50 @@ fn an_xdp_program_of_somebody_else_may_be_the_cause() {
 #[test]
 fn syns_that_were_dropped_in_front_of_the_hook_did_arrive() {
     let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
     story.probes(60, |story| {
         story.note_drop(NODE_A, Dropped::SynBeforeHook, "XDP");
         story.serve(NODE_B);
     });
+    assert_eq!(story.conclusions(), [(Code::BpfDrop, Confidence::Proven, nodes(&[A]))]);
+}
+
+#[test]
+fn with_a_health_check_port_client_traffic_of_a_node_is_no_probe() {
+    let mut story = Story::new();
+    story.history.watch.priors.health_port = Some(9000);
+    story.history.watch.ports.push(9000);
+    let probe = |key: TallyKey| TallyKey { port: 9000, ..key };
+    story.probes(60, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.serve(probe(NODE_B));
+    });
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
+    story.probes(60, |story| {
+        story.serve(probe(NODE_A));
+        story.serve(probe(NODE_B));
+    });
     assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_slow_rhythm_that_was_learned_is_not_taken_for_silence() {
+    let mut story = Story::new();
+    story.history.watch.health_interval = None;
+    let mut verdicts = Vec::new();
+    story.pass(1200, |story, second| {
+        if second.is_multiple_of(120) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+        // The first pauses are longer than anything AWS does unasked: they are learned, then.
+        if second > 700 {
+            verdicts.push((story.conclusions(), story.verdict(&[]).state));
+        }
+    });
+    verdicts.dedup();
+    assert_eq!(verdicts, [(vec![], State::Healthy)]);
 }
 
 #[test]

@@ -53,6 +53,29 @@ fn with_nobody_named_strangers_count_only_when_none_comes_through() {
 }
 
 #[test]
+fn a_drop_before_routing_that_no_reason_explains_is_not_blamed_on_xdp_when_the_syn_arrived() {
+    let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.note_drop(NODE_A, Dropped::SynBeforeHook, "NOT_SPECIFIED");
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::HostDrop, Confidence::Proven, nodes(&[A]))]);
+}
+
+#[test]
+fn a_kernel_that_gives_no_reasons_proves_no_drop() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.drop(NODE_A, crate::domain::reason::UNKNOWN.0);
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+}
+
+#[test]
 fn a_rule_that_drops_every_other_syn_does_not_flap() {
     let mut story = Story::new();
     story.pass(60, |story, second| {

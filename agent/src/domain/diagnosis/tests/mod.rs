@@ -21,7 +21,7 @@ use crate::domain::{
     sample::{BlindSpot, HostCounters, Listener, Sample, TallyKey},
     sources::{OTHER_SLOT, Origin, SourceTable},
     tally::{Dropped, Tally},
-    verdict::{Verdict, judge},
+    verdict::{State, Verdict, judge},
 };
 
 const PORT: u16 = 8080;
@@ -75,7 +75,7 @@ impl Story {
             ..Sample::default()
         };
         let mut history = History::new(watch);
-        history.observe(sample.clone());
+        history.observe(sample.clone(), &sources);
         Self { history, sources, sample }
     }
 
@@ -86,7 +86,7 @@ impl Story {
             let second = self.sample.at.as_secs();
             self.count(|host| &mut host.interface_packets, 3);
             each(self, second);
-            self.history.observe(self.sample.clone());
+            self.history.observe(self.sample.clone(), &self.sources);
         }
     }
 

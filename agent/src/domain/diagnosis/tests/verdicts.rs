@@ -22,6 +22,20 @@ fn healthy_needs_every_expected_source_served() {
 }
 
 #[test]
+fn healthy_is_forbidden_while_a_table_of_the_kernel_cannot_be_read() {
+    for (id, hide) in [
+        ("socket_table", (|story: &mut Story| story.sample.listeners = None) as fn(&mut Story)),
+        ("netstat", |story| story.sample.host.listen_overflows = None),
+    ] {
+        let mut story = Story::new();
+        hide(&mut story);
+        story.probes(30, good);
+        let verdict = story.verdict(&[]);
+        assert_eq!((verdict.state, verdict.blind_spots[0].id), (State::Inconclusive, id));
+    }
+}
+
+#[test]
 fn healthy_is_forbidden_while_something_hides() {
     let mut story = Story::new();
     story.probes(30, good);
