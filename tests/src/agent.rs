@@ -144,9 +144,24 @@ impl Agent {
     /// When they do not in time.
     #[track_caller]
     pub fn wait_until<T>(&mut self, what: &str, limit: Duration, look: impl Fn(&[Value]) -> Option<T>) -> T {
+        self.wait_on(what, limit, |agent| look(agent.lines()))
+    }
+
+    /// Waits until its output so far, as text, says something.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_text<T>(&mut self, what: &str, limit: Duration, look: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_on(what, limit, |agent| look(agent.text()))
+    }
+
+    #[track_caller]
+    fn wait_on<T>(&mut self, what: &str, limit: Duration, look: impl Fn(&mut Self) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(found) = look(self.lines()) {
+            if let Some(found) = look(self) {
                 return found;
             }
             let ended = self.child.try_wait().expect("asking for the agent's state").is_some();

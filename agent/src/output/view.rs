@@ -156,6 +156,8 @@ fn row(
     let source = case.sources.label(key.slot);
     let class = case.history.class(key, case.sources);
     let trouble = trouble(&source, class, key.port, findings);
+    // Clients have none, even where their pauses happen to be alike.
+    let rhythm = rhythm.filter(|_| class.may_probe());
     Row { port: key.port, class, source, tally, trouble, rhythm }
 }
 

@@ -36,6 +36,23 @@ fn healthy_is_forbidden_while_a_table_of_the_kernel_cannot_be_read() {
 }
 
 #[test]
+fn what_came_before_the_first_reading_was_received_too() {
+    let silent = |story: &mut Story| story.sample.host.interface_packets = Some(0);
+    let mut story = Story::new();
+    story.pass(20, |story, second| {
+        silent(story);
+        if second == 10 {
+            good(story);
+        }
+    });
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+    let mut story = Story::new();
+    story.pass(20, |story, _| silent(story));
+    let reasons = story.verdict(&[]).reasons;
+    assert!(reasons.contains(&"the interface received nothing at all".to_owned()), "{reasons:?}");
+}
+
+#[test]
 fn healthy_is_forbidden_while_something_hides() {
     let mut story = Story::new();
     story.probes(30, good);
