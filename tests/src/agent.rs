@@ -159,7 +159,7 @@ impl Agent {
 
     #[track_caller]
     fn wait_on<T>(&mut self, what: &str, limit: Duration, look: impl Fn(&mut Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit * wait::pace();
         loop {
             if let Some(found) = look(self) {
                 return found;

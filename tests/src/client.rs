@@ -30,11 +30,11 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Sends about `per_second` requests to `target`, from these addresses in turn.
+    /// Sends about `per_second` requests to `target`, from these addresses in turn; fewer on a slow machine.
     pub fn start(namespace: &Netns, addresses: &[IpAddr], target: SocketAddr, per_second: u32) -> Self {
         let counts = Arc::new(Counts::default());
         let stopped = Arc::new(AtomicBool::new(false));
-        let pause = Duration::from_secs(1) * addresses.len() as u32 / per_second;
+        let pause = Duration::from_secs(1) * wait::pace() * addresses.len() as u32 / per_second;
         let threads = namespace.run(|| {
             let start = |address: IpAddr| {
                 let (counts, stopped) = (Arc::clone(&counts), Arc::clone(&stopped));
@@ -100,8 +100,9 @@ fn ask_until(stopped: &AtomicBool, counts: &Counts, address: IpAddr, target: Soc
 ///
 /// As the kernel says.
 pub fn ask(address: IpAddr, target: SocketAddr) -> std::io::Result<Vec<u8>> {
-    let mut stream = connect(address, target, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    let timeout = TIMEOUT * wait::pace();
+    let mut stream = connect(address, target, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.write_all(b"GET /orders HTTP/1.1\r\nHost: api.internal\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

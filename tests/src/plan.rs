@@ -7,6 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::wait;
+
 /// Address family of everything in one lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -113,7 +115,7 @@ impl Plan {
             client,
             port,
             other_port: port + draw.u16(1..2000),
-            interval: Duration::from_millis(draw.u64(300..500)),
+            interval: Duration::from_millis(draw.u64(300..500)) * wait::pace(),
         }
     }
 

@@ -56,12 +56,13 @@ impl Topology {
     /// The kernel takes up to a second to notice that a link is up; until then IPv6 finds no neighbours.
     fn wait_for_links(&self) {
         const DISCARD: u16 = 9;
+        let patience = Duration::from_millis(100) * wait::pace();
         let target = (self.plan.task.address(), DISCARD).into();
         for (namespace, side) in
             self.nodes.iter().zip(&self.plan.nodes).chain([(&self.client, &self.plan.client)])
         {
             wait::until("the links to carry packets", Duration::from_secs(30), || {
-                let attempt = namespace.run(|| connect(side.address(), target, Duration::from_millis(100)));
+                let attempt = namespace.run(|| connect(side.address(), target, patience));
                 attempt.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
             });
         }

@@ -1,7 +1,7 @@
 //! `kernels`: runs the lab inside Debian's kernels, booted under software emulation.
 //!
-//! Nothing of this machine's kernel takes part, and nothing is installed in the machine but qemu: the packages
-//! are unpacked under `target/kernels`.
+//! Nothing of this machine's kernel takes part, and kernels and qemu are not installed: their packages are unpacked
+//! under `target/kernels`.
 
 mod archive;
 mod fetch;
@@ -32,8 +32,9 @@ const KERNELS: &[(&str, Source)] = &[
     ("newest", Source { archive: "debian", suites: &["sid"] }),
 ];
 
-const QEMU: &str = "qemu-system-x86_64";
-const TOOLS: &[Tool] = &[(QEMU, "qemu-system-x86"), ("xz", "xz-utils")];
+/// The emulator and the package that brings it.
+const QEMU: Tool = ("qemu-system-x86_64", "qemu-system-x86");
+const TOOLS: &[Tool] = &[("xz", "xz-utils")];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Arguments of `kernels`.
@@ -77,7 +78,7 @@ pub fn kernels(args: &Args) -> Result<()> {
         fs::write(&initramfs, image).with_context(|| format!("writing {}", initramfs.display()))?;
 
         let began = Instant::now();
-        let mut machine = qemu(&kernel.image, &initramfs, args.memory);
+        let mut machine = qemu(&kernel.image, &initramfs, args.memory)?;
         let outcome = machine::run(&mut machine, Duration::from_secs(args.timeout * 60));
         let took = began.elapsed().as_secs();
         let line = match &outcome {
@@ -132,20 +133,22 @@ fn static_cargo(args: &[&str]) -> Command {
 }
 
 fn static_agent() -> Result<PathBuf> {
-    workspace::build(&mut static_cargo(&["build", "-p", "agent"]), "agent")
+    // With what tests alone can ask for, such as a panic at a given time.
+    let args = ["build", "-p", "agent", "--config", "profile.release.debug-assertions=true"];
+    workspace::build(&mut static_cargo(&args), "agent")
 }
 
 fn static_test(name: &str) -> Result<PathBuf> {
     workspace::build(&mut static_cargo(&["test", "--no-run", "-p", "lab", "--test", name]), name)
 }
 
-fn qemu(kernel: &Path, initramfs: &Path, memory: u32) -> Command {
-    let mut command = Command::new(QEMU);
+fn qemu(kernel: &Path, initramfs: &Path, memory: u32) -> Result<Command> {
+    let mut command = fetch::emulator(QEMU.0, QEMU.1)?;
     // Emulation only: hardware acceleration is missing on many machines, and hangs on some that offer it.
     command.args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", &memory.to_string()]);
     command.args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-reboot"]);
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     // A panic ends the machine rather than wait for a person; mitigations would only slow the emulation.
     command.args(["-append", "console=ttyS0 loglevel=4 panic=-1 mitigations=off"]);
-    command
+    Ok(command)
 }

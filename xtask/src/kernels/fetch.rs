@@ -1,12 +1,13 @@
 //! Fetches Debian packages without touching the machine's own package sources or its installed packages.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{cmd, workspace};
+use crate::{cmd, host, workspace};
 
 /// The package with the keys that Debian signs its archives with.
 pub const KEYRING_PACKAGE: &str = "debian-archive-keyring";
@@ -15,6 +16,13 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The package that depends on the newest kernel of a suite. Built for machines in a cloud, so it boots quickly.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// The emulator and all it needs, its C library included, come from one suite: what is installed here, and what that
+/// conflicts with, does not matter.
+const EMULATOR: Source = Source { archive: "debian", suites: &["stable"] };
+
+/// Libraries of Debian on x86_64.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// A statically linked busybox runs anywhere, so it comes from one suite for all kernels.
 const BUSYBOX: Source = Source { archive: "debian", suites: &["stable"] };
@@ -76,6 +84,22 @@ pub fn busybox() -> Result<PathBuf> {
         .map(|place| directory.join(place))
         .find(|path| path.is_file())
         .with_context(|| format!("no busybox in {}: delete that folder", directory.display()))
+}
+
+/// A command that starts the emulator: the one that is installed, else one that is unpacked beside the kernels.
+pub fn emulator(program: &str, package: &str) -> Result<Command> {
+    if host::find(program).is_some() {
+        return Ok(Command::new(program));
+    }
+    let root = cached("qemu", &EMULATOR, false, |apt| apt.with_dependencies(package))?;
+    let libraries = root.join(LIBRARIES);
+    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+    let path = env::join_paths([&libraries, &libraries.join("pulseaudio")])?;
+    command.arg("--library-path").arg(path).arg(root.join("usr/bin").join(program));
+    for firmware in ["usr/share/qemu", "usr/share/seabios"] {
+        command.arg("-L").arg(root.join(firmware));
+    }
+    Ok(command)
 }
 
 /// The folder where the packages chosen by `choose` are unpacked; it appears only when it is complete.
@@ -146,6 +170,16 @@ impl Apt {
         cmd::read(self.command("apt-cache").args(["show", "--no-all-versions", package]))
     }
 
+    /// A package and everything it depends on, as on a machine where nothing is installed.
+    fn with_dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let nothing = self.directory.join("status");
+        fs::write(&nothing, "").with_context(|| format!("writing {}", nothing.display()))?;
+        let mut command = self.command("apt-get");
+        command.arg("-o").arg(format!("Dir::State::status={}", nothing.display()));
+        command.args(["-qq", "--simulate", "--no-install-recommends", "install", package]);
+        Ok(installed(&cmd::read(&mut command)?))
+    }
+
     fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
         let downloads = self.directory.join("downloads");
         remove(&downloads)?;
@@ -168,6 +202,12 @@ fn dependencies(description: &str, prefixes: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// The packages that a simulated installation would install.
+fn installed(simulation: &str) -> Vec<String> {
+    let names = simulation.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
 fn create(directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))
 }
@@ -182,6 +222,13 @@ fn remove(directory: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_simulation_names_what_it_would_install() {
+        let simulation =
+            "Inst libc6 (2.41-12 Debian:13/stable [amd64])\nConf libc6 (2.41-12)\nInst seabios (1.16)\n";
+        assert_eq!(installed(simulation), ["libc6", "seabios"]);
+    }
 
     #[test]
     fn dependencies_are_chosen_by_prefix() {

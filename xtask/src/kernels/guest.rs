@@ -17,6 +17,9 @@ use crate::{cmd, host};
 /// applets, `ip` among them, to what is in PATH.
 const PROGRAMS: &[&str] = &["sh", "ip", "tc", "ss", "nft", "bpftool"];
 
+/// What the lab has to know of an emulated machine: how much slower it is, and how large its flood may be.
+const SLOW: &str = "LAB_PACE=4 LAB_FLOOD=40000";
+
 /// What is tested, and the tools of the guest.
 pub struct Files {
     /// The agent, statically linked.
@@ -89,7 +92,7 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 mkdir -p /run/netns
 {insmod}/bin/ip link set lo up
 echo \"{BOOTED} $(uname -r)\"
-export HOME=/root TERM=dumb NO_COLOR=1 RUST_BACKTRACE=1 AGENT_BIN=/agent
+export HOME=/root TERM=dumb NO_COLOR=1 AGENT_BIN=/agent {SLOW}
 cd /tmp
 /test{args} </dev/null
 code=$?
