@@ -110,6 +110,27 @@ fn a_program_that_comes_later_is_called_by_the_agents() {
 }
 
 #[test]
+fn a_program_that_comes_later_and_takes_the_first_place_is_named_as_a_possible_cause() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V4);
+    let mut agent = scene.agent("--nlb 192.0.2.1 --health-interval 300ms");
+    let interface = &scene.lab.plan.task.interface;
+    let Ok(other) = Others::tc(&scene.lab.task, interface, LinkOrder::first()) else {
+        assert!(!has_tcx(&mut agent), "a kernel with tcx takes the other program");
+        eprintln!("SKIPPED: this kernel has no tcx");
+        return;
+    };
+    scene.ask(3);
+    assert_eq!(other.seen().expect("its count"), 3, "it ends the chain in front of the agent's");
+    let found = agent.wait_for("the absence with its possible cause", PATIENCE, |line| {
+        line["kind"] == "finding"
+            && line["advice"].to_string().contains("the tc program in front of the agent's")
+    });
+    assert_eq!(found["confidence"], "suspected", "{found}");
+    assert!(found["advice"].to_string().contains("other_tc"), "{found}");
+}
+
+#[test]
 fn a_clsact_filter_of_somebody_else_stays_and_hides_nothing() {
     let _turn = turns::share();
     let scene = Scene::new(Family::V4);

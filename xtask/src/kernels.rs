@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long)]
     refresh: bool,
     /// Arguments of the test executable, such as a name to filter by
-    #[arg(last = true)]
+    #[arg(last = true, default_value = "--test-threads=4")]
     guest: Vec<OsString>,
 }
 

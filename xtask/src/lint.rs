@@ -15,7 +15,8 @@ pub fn lint() -> Result<()> {
     layers()?;
     clippy(&[])?;
     clippy(&["-p", "lab"])?;
-    ebpf(&toolchain)?;
+    ebpf(&toolchain, "agent-ebpf")?;
+    ebpf(&toolchain, "lab-programs")?;
     licences()
 }
 
@@ -39,8 +40,8 @@ fn clippy(packages: &[&str]) -> Result<()> {
     cmd::run(&mut command)
 }
 
-/// Judges the eBPF crate on its own target: on the host most of it would not even be compiled.
-fn ebpf(toolchain: &Toolchain) -> Result<()> {
+/// Judges a crate of eBPF programs on its own target: on the host most of it would not even be compiled.
+fn ebpf(toolchain: &Toolchain, package: &str) -> Result<()> {
     let clippy = cmd::ask(toolchain.command("cargo").args(["clippy", "--version"])).is_some();
     if !clippy {
         eprintln!("xtask: toolchain {} has no clippy: building with warnings denied instead", toolchain.name);
@@ -48,8 +49,8 @@ fn ebpf(toolchain: &Toolchain) -> Result<()> {
     let mut command = toolchain.command("cargo");
     command.current_dir(workspace::root());
     command.arg(if clippy { "clippy" } else { "build" });
-    command.args(["--locked", "-p", "agent-ebpf", "--bins", "--release", "--target", toolchain::TARGET]);
-    // The same settings as in agent/build.rs; the directory is another, because that one belongs to cargo.
+    command.args(["--locked", "-p", package, "--bins", "--release", "--target", toolchain::TARGET]);
+    // The same settings as in agent/build/programs.rs; the directory is another, because that one belongs to cargo.
     command.arg("--target-dir").arg(workspace::root().join("target/ebpf-lint"));
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags());
     if toolchain.build_std {

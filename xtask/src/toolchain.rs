@@ -21,7 +21,8 @@ pub const NIGHTLY: &str = "nightly";
 
 /// The crates that use unstable features; a stable compiler lets them when `RUSTC_BOOTSTRAP` names them. Not `1`:
 /// that would be for all crates, and would make aya-build ask for `-Z build-std`.
-pub const UNSTABLE_CRATES: &str = "aya_ebpf,aya_ebpf_bindings,aya_ebpf_cty,agent_ebpf,agent_programs";
+pub const UNSTABLE_CRATES: &str =
+    "aya_ebpf,aya_ebpf_bindings,aya_ebpf_cty,agent_ebpf,agent_programs,lab_programs";
 
 /// A toolchain that can build the eBPF programs.
 pub struct Toolchain {

@@ -8,7 +8,26 @@ static PORTS: Array<PortTable, 1> = Array::new();
 
 #[inline(always)]
 fn entry(port: u16) -> u8 {
-    PORTS.get(0).map_or(0, |table| table.entries[port as usize])
+    PORTS.get(0).map_or(0, |table| table.entries[bounded(port)])
+}
+
+/// A port whose bounds the verifier of every kernel sees. Older ones (6.1) take a register that was byte-swapped for any
+/// number, and the compiler leaves out a mask that changes nothing.
+#[inline(always)]
+fn bounded(port: u16) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut index = port as usize;
+        // SAFETY: one instruction on one register.
+        unsafe { core::arch::asm!("{0} &= 65535", inout(reg) index, options(pure, nomem, nostack)) };
+        // SAFETY: what was masked with 65535 is not larger.
+        unsafe { core::hint::assert_unchecked(index <= 65535) };
+        index
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        port as usize
+    }
 }
 
 /// Index of a port as it appears on the wire.

@@ -305,6 +305,17 @@ impl History {
         host.listen_overflows.is_some() && host.listen_drops.is_some() && host.out_no_routes.is_some()
     }
 
+    /// Whoever may make SYNs vanish on this host before the agent counts them.
+    pub fn in_front(&self) -> Option<String> {
+        let xdp =
+            || self.foreign_xdp().map(|program| format!("the XDP program on the interface ({program})"));
+        let tc = || {
+            let program = self.latest.foreign_tc.as_deref()?;
+            Some(format!("the tc program in front of the agent's ({program})"))
+        };
+        xdp().or_else(tc)
+    }
+
     /// Somebody else's XDP program in front of every hook of ours.
     pub fn foreign_xdp(&self) -> Option<&str> {
         self.latest.foreign_xdp.as_deref()

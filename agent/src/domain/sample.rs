@@ -28,6 +28,8 @@ pub struct Sample {
     pub elsewhere: BTreeMap<(u32, u16), u64>,
     /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of ours.
     pub foreign_xdp: Option<String>,
+    /// A tc program of somebody else in front of the agent's: it can drop, or end the chain, before a SYN is counted.
+    pub foreign_tc: Option<String>,
     /// What the agent itself failed to record, cumulative.
     pub loss: Loss,
 }

@@ -19,7 +19,7 @@ use crate::{
         tally::{Dropped, Tally},
     },
     kernel::{
-        attach::{AttachMode, Attachment},
+        attach::{self, AttachMode, Attachment},
         counters,
         facts::{KernelFacts, Usable},
         interface::{self, Interface, InterfaceError},
@@ -208,11 +208,11 @@ impl Observer {
             log.flush();
         }
         let index = self.target.interface.index;
-        let (link, mut host, listeners) = self
-            .target
-            .namespace
-            .run(|| (interface::link_state(index), counters::read(), sockets::listeners().ok()))?;
         let name = self.target.interface.name.clone();
+        let (link, mut host, listeners, foreign_tc) = self.target.namespace.run(|| {
+            let in_front = attach::in_front(&name);
+            (interface::link_state(index), counters::read(), sockets::listeners().ok(), in_front)
+        })?;
         let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
         let link = link.ok_or(ObserveError::InterfaceGone(name))?;
         host.interface_packets = link.received_packets;
@@ -230,6 +230,7 @@ impl Observer {
                 .map(|(key, count)| ((key.slot, key.port as u16), count))
                 .collect(),
             foreign_xdp,
+            foreign_tc,
             loss: Loss {
                 drops: loss.drops,
                 elsewhere: loss.elsewhere,

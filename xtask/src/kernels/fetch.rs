@@ -135,13 +135,9 @@ impl Apt {
         for folder in ["lists/partial", "cache/archives/partial"] {
             create(&directory.join(folder))?;
         }
-        let Source { archive, suites } = source;
-        let sources: String = suites
-            .iter()
-            .map(|suite| {
-                format!("deb [arch=amd64 signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
-            })
-            .collect();
+        let mirror = mirror(source.archive)?;
+        let line = |suite: &&str| format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n");
+        let sources: String = source.suites.iter().map(line).collect();
         let path = directory.join("sources.list");
         fs::write(&path, sources).with_context(|| format!("writing {}", path.display()))?;
         let apt = Self { directory };
@@ -192,6 +188,29 @@ impl Apt {
     }
 }
 
+/// Where an archive is: beside `DEBIAN_MIRROR`, else where this machine gets its own packages from.
+fn mirror(archive: &str) -> Result<String> {
+    if let Ok(mirror) = env::var("DEBIAN_MIRROR") {
+        return Ok(format!("{}/{archive}", mirror.trim_end_matches('/')));
+    }
+    let targets = cmd::ask(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]));
+    own_mirror(&targets.unwrap_or_default(), archive).with_context(|| {
+        format!("this machine gets no packages from an archive {archive}: set DEBIAN_MIRROR to the address of a mirror")
+    })
+}
+
+/// The first address that ends with the name of the archive, or stands beside another archive of Debian.
+fn own_mirror(addresses: &str, archive: &str) -> Option<String> {
+    let parts = |address: &str| {
+        let (base, name) = address.trim_end_matches('/').rsplit_once('/')?;
+        Some((base.to_owned(), name.to_owned()))
+    };
+    let known: Vec<_> = addresses.lines().filter_map(parts).collect();
+    let same = known.iter().find(|(_, name)| name == archive);
+    let beside = || known.iter().find(|(_, name)| name == "debian" || name == "debian-security");
+    same.or_else(beside).map(|(base, _)| format!("{base}/{archive}"))
+}
+
 /// The packages with one of these prefixes that a package depends on.
 fn dependencies(description: &str, prefixes: &[&str]) -> Vec<String> {
     let line = description.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
@@ -222,6 +241,19 @@ fn remove(directory: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_is_looked_for_where_the_machine_gets_its_packages() {
+        let addresses = "http://mirror.example/debian/\nhttp://security.example/debian-security\n";
+        let found = |archive| own_mirror(addresses, archive);
+        assert_eq!(found("debian").as_deref(), Some("http://mirror.example/debian"));
+        assert_eq!(found("debian-security").as_deref(), Some("http://security.example/debian-security"));
+        assert_eq!(
+            own_mirror("http://m.example/debian/", "debian-security").as_deref(),
+            Some("http://m.example/debian-security")
+        );
+        assert_eq!(own_mirror("http://archive.example/ubuntu/\n", "debian"), None);
+    }
 
     #[test]
     fn a_simulation_names_what_it_would_install() {

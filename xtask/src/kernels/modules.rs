@@ -23,6 +23,7 @@ const WANTED: &[&str] = &[
     "nf_conntrack_netlink",
     "nf_nat",
     "nft_counter",
+    "nft_objref",
     "nft_ct",
     "nft_chain_nat",
     "nft_nat",

@@ -47,9 +47,9 @@ fn receives(case: &Case<'_>, silence: Duration) -> Option<(u64, Duration)> {
     (packets > 0).then_some((packets, within))
 }
 
-/// An XDP program of somebody else may be what drops: absence is then no more than suspected.
+/// A program of somebody else in front may be what drops: absence is then no more than suspected.
 fn at_most(case: &Case<'_>, confidence: Confidence) -> Confidence {
-    if case.history.foreign_xdp().is_some() { Confidence::Suspected } else { confidence }
+    if case.history.in_front().is_some() { Confidence::Suspected } else { confidence }
 }
 
 fn port(case: &Case<'_>) -> Option<u16> {
@@ -125,7 +125,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             if sources.len() == 1 { "one" } else { "one of each" },
             humantime(longest),
         ),
-        advice: with_xdp(case),
+        advice: with_candidates(case),
         evidence: vec![
             Fact::count("syns_arrived", 0, FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
@@ -188,11 +188,11 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             "This is what a deregistration or a deploy looks like; nothing to do unless the task lives on."
                 .to_owned()
         } else if others_go_on {
-            with_xdp(case)
+            with_candidates(case)
         } else {
             format!(
                 "Deregistered on purpose, or a security group, ACL or NLB was changed. {}",
-                with_xdp(case)
+                with_candidates(case)
             )
         },
         evidence: vec![
@@ -214,13 +214,9 @@ fn silence(case: &Case<'_>, node: &Expected) -> Duration {
     case.now.saturating_sub(node.last.unwrap_or_default())
 }
 
-fn with_xdp(case: &Case<'_>) -> String {
-    match case.history.foreign_xdp() {
-        Some(program) => {
-            format!(
-                "First look at the XDP program on the interface ({program}): it can drop unseen. {CANDIDATES}"
-            )
-        }
+fn with_candidates(case: &Case<'_>) -> String {
+    match case.history.in_front() {
+        Some(program) => format!("First look at {program}: it can drop unseen. {CANDIDATES}"),
         None => CANDIDATES.to_owned(),
     }
 }

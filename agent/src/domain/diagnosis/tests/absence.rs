@@ -34,6 +34,24 @@ fn an_xdp_program_of_somebody_else_may_be_the_cause() {
 }
 
 #[test]
+fn a_tc_program_in_front_of_the_agents_may_be_the_cause() {
+    let mut story = Story::new();
+    story.sample.foreign_tc = Some("id 9, other".to_owned());
+    story.probes(60, |story| story.serve(NODE_B));
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A]))]);
+    assert!(
+        story.findings()[0]
+            .advice
+            .contains("First look at the tc program in front of the agent's (id 9, other)")
+    );
+    story.probes(60, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+}
+
+#[test]
 fn syns_that_were_dropped_in_front_of_the_hook_did_arrive() {
     let mut story = Story::new();
     story.sample.foreign_xdp = Some("id 7".to_owned());
