@@ -1,6 +1,12 @@
 //! However it ends, nothing is left behind.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
 
 use lab::{
     agent::{Agent, Ended},
@@ -10,7 +16,7 @@ use lab::{
     wait,
     witness::{attached, disciplines},
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::{row::PATIENCE, turns};
 
@@ -135,28 +141,55 @@ fn a_panic_unhooks_everything() {
     }
 }
 
-#[test]
-fn a_second_signal_ends_at_once_even_when_nobody_reads_the_output() {
-    let _turn = turns::share();
-    let lab = lab();
-    let mut command = std::process::Command::new(lab::agent::binary());
+/// An agent whose output nobody reads, once that holds up its writing.
+fn unread(lab: &Topology) -> (Child, ChildStdout) {
+    let mut command = Command::new(lab::agent::binary());
     command.args(["trace", "--port", "80", "--interval", "10ms", "--output", "json"]);
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = lab.task.spawn(&mut command);
     wait::until("the hooks", PATIENCE, || attached(&lab.task).len() == 2);
-    // Nobody reads: the pipe fills, and the agent blocks in a write.
-    wait::until("the agent to block", PATIENCE, || {
-        let state = std::fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
-        state.contains("pipe_write")
+    let pipe = child.stdout.take().expect("its standard output is a pipe");
+    // It reports every 10 ms: when nothing more comes in a long while, the pipe is full.
+    let in_pipe = || rustix::io::ioctl_fionread(&pipe).expect("a pipe knows what is in it");
+    wait::until("the pipe to fill", PATIENCE, || {
+        let before = in_pipe();
+        sleep(Duration::from_millis(300) * wait::pace());
+        before > 0 && in_pipe() == before
     });
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, Signal::TERM).expect("a first signal");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(child.try_wait().expect("its state").is_none(), "the first signal waits for the write");
-    rustix::process::kill_process(process, Signal::TERM).expect("a second signal");
+    (child, pipe)
+}
+
+fn terminate(child: &Child) {
+    rustix::process::kill_process(Pid::from_child(child), Signal::TERM).expect("a signal");
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_up_neither_the_unhooking_nor_the_end() {
+    let _turn = turns::share();
+    let lab = lab();
+    let (mut child, pipe) = unread(&lab);
+    terminate(&child);
+    wait::until("the hooks to go", PATIENCE, || attached(&lab.task).is_empty());
     let status = wait::for_some("the agent to end", PATIENCE, || child.try_wait().expect("its state"));
-    assert_eq!(status.code(), None);
+    assert_eq!(status.code(), Some(0));
     nothing_is_left(&lab, child.id());
+    drop(pipe);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let _turn = turns::share();
+    let lab = lab();
+    let (mut child, pipe) = unread(&lab);
+    terminate(&child);
+    // The last words wait two seconds for a reader; unhooking comes before that and is soon done.
+    sleep(Duration::from_secs(1));
+    assert!(child.try_wait().expect("its state").is_none(), "it waits for a reader");
+    terminate(&child);
+    let status = wait::for_some("the agent to end", PATIENCE, || child.try_wait().expect("its state"));
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
+    nothing_is_left(&lab, child.id());
+    drop(pipe);
 }
 
 #[test]

@@ -128,9 +128,12 @@ fn connections_beyond_the_table_of_unwatched_ports_are_counted() {
             App::start(&lab.task, Listen { accepts: false, ..Listen::on_all(plan.task.address(), port) })
         })
         .collect();
+    // The port counts as translated as long as its one SYN-ACK is remembered: three of these intervals.
     let arguments = words(&format!(
-        "--port {} --client {} --interval 200ms --health-interval 10s",
-        plan.port, plan.client.subnet
+        "--port {} --client {} --interval 200ms --health-interval {}s",
+        plan.port,
+        plan.client.subnet,
+        10 * lab::wait::pace()
     ));
     // The one connection to the watched port is answered and never finished, so nothing tells where it is redirected
     // to, and the agent looks on every other port.

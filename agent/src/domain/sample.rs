@@ -80,12 +80,14 @@ pub struct Loss {
     pub recursion_misses: u64,
     /// NLB sources that got no tally of their own because there was no slot left.
     pub sources: u64,
+    /// Lines of output that nobody read in time. No conclusion rests on them.
+    pub output_lines: u64,
 }
 
 impl Loss {
     /// Sum of all kinds.
     pub const fn total(&self) -> u64 {
-        self.drops + self.elsewhere + self.recursion_misses + self.sources
+        self.drops + self.elsewhere + self.recursion_misses + self.sources + self.output_lines
     }
 }
 

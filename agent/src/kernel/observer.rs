@@ -236,6 +236,7 @@ impl Observer {
                 elsewhere: loss.elsewhere,
                 recursion_misses: self.recursion_misses(),
                 sources: self.lost_sources,
+                output_lines: 0,
             },
         })
     }

@@ -174,6 +174,7 @@ pub fn loss(head: Head<'_>, loss: Loss) -> String {
         "elsewhere": loss.elsewhere,
         "recursion_misses": loss.recursion_misses,
         "sources": loss.sources,
+        "output_lines": loss.output_lines,
     });
     encode(&Line { head, body })
 }

@@ -164,8 +164,9 @@ pub fn stop(reason: &str, seen: &str) -> String {
 fn loss(report: &Report<'_>) -> String {
     let loss = report.loss;
     format!(
-        "loss: {} drops and {} connections not recorded (table full), {} hook runs skipped, {} sources without a tally",
-        loss.drops, loss.elsewhere, loss.recursion_misses, loss.sources
+        "loss: {} drops and {} connections not recorded (table full), {} hook runs skipped, {} sources without a tally, \
+         {} lines of output that nobody read",
+        loss.drops, loss.elsewhere, loss.recursion_misses, loss.sources, loss.output_lines
     )
 }
 

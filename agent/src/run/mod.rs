@@ -1,10 +1,11 @@
 //! `trace`: watches until it is told to stop.
 //!
-//! One thread does everything in turn: a tick reads the kernel and concludes, a report says so. Only name resolution
-//! and signals have threads of their own, because both may come late or block.
+//! One thread does everything in turn: a tick reads the kernel and concludes, a report says so. Only name resolution,
+//! signals and standard output have threads of their own, because they may come late or block.
 
 mod failure;
 mod names;
+mod outbox;
 mod ready;
 mod say;
 mod signals;
@@ -42,10 +43,13 @@ const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 pub fn trace(settings: &Settings) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::internal)?;
-    let outcome = runtime.block_on(watch(settings));
+    let mut sink = Sink::new(settings.format).map_err(Failure::internal)?;
+    let outcome = runtime.block_on(watch(settings, &mut sink));
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
-    match outcome {
+    // Everything is unhooked by now, whether somebody reads or not.
+    let said = sink.finish();
+    match outcome.and(said) {
         Err(Failure::OutputClosed) => Ok(()),
         other => other,
     }
@@ -63,14 +67,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-async fn watch(settings: &Settings) -> Result<(), Failure> {
+async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
     let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let mut names = Names::resolve(settings.names(), settings.on_blind).await?;
-    let mut sink = Sink::new(settings.format);
     let mut targets = Target::all(settings);
     for target in &mut targets {
-        target.try_start(settings, &names, &mut sink)?;
+        target.try_start(settings, &names, sink)?;
     }
     publish(ready.as_mut(), &targets)?;
 
@@ -95,13 +98,13 @@ async fn watch(settings: &Settings) -> Result<(), Failure> {
                 #[cfg(debug_assertions)]
                 assert!(settings.panic_after.is_none_or(|after| began.elapsed() < after), "told to panic");
                 for target in &mut targets {
-                    target.step(settings, &mut sink)?;
+                    target.step(settings, sink)?;
                 }
             }
             _ = report.tick() => {
                 sink.begin();
                 for target in &mut targets {
-                    target.report(settings, &names, &mut sink)?;
+                    target.report(settings, &names, sink)?;
                 }
                 sink.end()?;
                 publish(ready.as_mut(), &targets)?;
@@ -110,8 +113,8 @@ async fn watch(settings: &Settings) -> Result<(), Failure> {
     };
     sink.begin();
     for target in &mut targets {
-        target.step(settings, &mut sink)?;
-        target.finish(settings, &reason, &mut sink)?;
+        target.step(settings, sink)?;
+        target.finish(settings, &reason, sink)?;
     }
     sink.end()
 }

@@ -7,7 +7,7 @@ use crate::{
         class::Role,
         finding::Finding,
         ledger::State as FindingState,
-        sample::BlindSpot,
+        sample::{BlindSpot, Loss},
         stage::Stage,
         verdict::{State, Verdict},
     },
@@ -74,6 +74,7 @@ pub fn changes(
 /// What happened since the report before, and what follows.
 pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Result<(), Failure> {
     let summary = watching.summary();
+    let loss = Loss { output_lines: sink.lost_lines(), ..summary.loss };
     let rows = view::rows(&summary.case, &summary.before, &summary.findings);
     if sink.format() == Format::Text {
         let report = Report {
@@ -83,7 +84,7 @@ pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Resu
             rows,
             findings: summary.findings,
             verdict: &summary.verdict,
-            loss: summary.loss,
+            loss,
             hints: summary.hints,
         };
         let color = sink.color();
@@ -98,7 +99,7 @@ pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Resu
         sink.add(&json::finding(head("finding"), FindingState::Ongoing, finding))?;
     }
     sink.add(&json::verdict(head("verdict"), &summary.verdict, &summary.hints))?;
-    sink.add(&json::loss(head("loss"), summary.loss))
+    sink.add(&json::loss(head("loss"), loss))
 }
 
 /// That nothing can be said, and why.

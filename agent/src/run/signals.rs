@@ -1,5 +1,4 @@
-//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once, even when the first cannot be heard
-//! because writing the output blocks.
+//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once, whatever is under way.
 
 use std::{io, thread};
 

@@ -5,13 +5,20 @@ use std::{
     time::Duration,
 };
 
-use crate::{run::Failure, settings::Format};
+use crate::{
+    run::{Failure, outbox::Outbox},
+    settings::Format,
+};
 
 /// On a terminal the picture is redrawn this often at least, whatever the interval of the reports.
 const REDRAW: Duration = Duration::from_secs(1);
 
+/// How long the end waits for a reader.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Standard output.
 pub struct Sink {
+    outbox: Outbox,
     format: Format,
     in_place: bool,
     color: bool,
@@ -23,17 +30,39 @@ pub struct Sink {
 
 impl Sink {
     /// Finds out what standard output is.
-    pub fn new(format: Format) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When the kernel allows no thread for it.
+    pub fn new(format: Format) -> io::Result<Self> {
         let is_terminal = io::stdout().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
+        Ok(Self {
+            outbox: Outbox::new(io::stdout())?,
             format,
             in_place: format == Format::Text && is_terminal && !is_dumb,
             color: is_terminal && !is_dumb && !no_color,
             frame: String::new(),
             drawn_rows: 0,
+        })
+    }
+
+    /// Lines that nobody read in time.
+    pub fn lost_lines(&self) -> u64 {
+        self.outbox.lost_lines()
+    }
+
+    /// Waits a moment for what was said last to be read.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be written.
+    pub fn finish(&self) -> Result<(), Failure> {
+        if !self.outbox.flush(LAST_WORDS)? {
+            log::warn!("nobody reads standard output: the last words are lost");
         }
+        Ok(())
     }
 
     /// What to write.
@@ -65,30 +94,30 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When earlier text could not be written.
     pub fn add(&mut self, text: &str) -> Result<(), Failure> {
         if self.in_place {
             self.frame.push_str(text);
             return Ok(());
         }
-        write(text)
+        self.outbox.push(text)
     }
 
     /// Writes text that stays, in front of the next picture.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When earlier text could not be written.
     pub fn say(&mut self, text: &str) -> Result<(), Failure> {
         self.drawn_rows = 0;
-        write(text)
+        self.outbox.push(text)
     }
 
     /// Draws the picture over the one before.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When earlier text could not be written.
     pub fn end(&mut self) -> Result<(), Failure> {
         if !self.in_place || self.frame.is_empty() {
             return Ok(());
@@ -104,11 +133,11 @@ impl Sink {
         let text = format!("{up}\x1b[J{}", self.frame);
         self.drawn_rows = self.frame.lines().map(|line| rows_of(line, columns)).sum();
         self.frame.clear();
-        write(&text)
+        self.outbox.push(&text)
     }
 }
 
-/// Writes and flushes.
+/// Writes and flushes at once.
 ///
 /// # Errors
 ///
