@@ -191,8 +191,8 @@ pub fn run(row: &Row, family: Family) {
     for (node, belief) in probers.iter().zip(row.beliefs) {
         node.wait_for(belief, PATIENCE);
     }
-    // Long enough for whatever else might be concluded by mistake.
-    sleep(4 * plan.interval + Duration::from_millis(1500));
+    // Long enough for whatever else might be concluded by mistake, and shorter than what happened once is remembered.
+    sleep(3 * plan.interval + Duration::from_millis(1200));
 
     for clients in clients {
         let (sent, served) = clients.stop();

@@ -49,7 +49,8 @@ pub fn find(case: &Case<'_>, port: u16) -> Translation {
             *candidates.entry(local).or_default() += count;
         }
     }
-    let busiest = candidates.into_iter().max_by_key(|(_, count)| *count);
+    // A single connection elsewhere proves no redirect.
+    let busiest = candidates.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count);
     busiest.map_or(Translation::Hidden, |(local, _)| Translation::To(local))
 }
 

@@ -69,6 +69,17 @@ fn a_redirected_port_is_a_note_with_the_port_it_leads_to() {
 }
 
 #[test]
+fn one_connection_on_another_port_proves_no_redirect_to_it() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
+    story.probes(40, |story| {
+        translated(story);
+        story.sample.elsewhere = BTreeMap::from([((NODE_A.slot, 18080), 1)]);
+    });
+    assert!(story.findings()[0].summary.contains("cannot be seen"), "{:?}", story.findings());
+}
+
+#[test]
 fn a_redirect_that_leads_out_of_sight_is_a_blind_spot() {
     let mut story = Story::new();
     story.sample.listeners = Some(Vec::new());
