@@ -100,7 +100,7 @@ struct TraceArgs {
     /// A file to create once everything is hooked up; it is removed at the end
     #[arg(long, value_name = "P", env = "AGENT_READY_FILE", help_heading = "Output")]
     ready_file: Option<PathBuf>,
-    /// What to do when the target cannot be observed: end with exit code 3, or keep trying
+    /// What to do when the target cannot be observed: end with exit code 2 or 3, or keep trying
     #[arg(
         long,
         value_name = "WHAT",
@@ -169,6 +169,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
 }
 
 fn settings(arguments: TraceArgs) -> Settings {
+    let health_port_is_shared = arguments.health_port.is_some_and(|port| arguments.port.contains(&port));
     Settings {
         namespaces: arguments.netns,
         interface: arguments.interface,
@@ -182,6 +183,7 @@ fn settings(arguments: TraceArgs) -> Settings {
                 ClientIpArg::Auto => ClientIp::Auto,
             },
             health_port: arguments.health_port,
+            health_port_is_shared,
         },
         health_interval: arguments.health_interval,
         expect_clients: arguments.expect_clients,

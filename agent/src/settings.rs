@@ -1,6 +1,6 @@
 //! What the operator wants, checked: the result of flags and environment, independent of how they are written.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -117,9 +117,10 @@ impl Settings {
         all.into_iter().collect()
     }
 
-    /// What the diagnosis of a target with these ports is told.
-    pub fn watch(&self, ports: Vec<u16>) -> Watch {
+    /// What the diagnosis of a target with these addresses and ports is told.
+    pub fn watch(&self, addresses: Vec<IpAddr>, ports: Vec<u16>) -> Watch {
         Watch {
+            addresses,
             ports,
             priors: self.priors,
             health_interval: self.health_interval,

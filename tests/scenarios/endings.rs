@@ -28,34 +28,58 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Names of the loaded programs that belong to a process, from bpftool.
-fn programs_of(lab: &Topology, process: u32) -> usize {
+/// Ids of the programs that a process has loaded, from the descriptors it holds.
+fn programs_of(process: u32) -> Vec<u64> {
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fdinfo")).expect("a living process");
+    let texts = descriptors.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+    let id = |text: String| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+    let mut ids: Vec<u64> = texts.filter_map(id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Ids of all programs that are loaded, from bpftool.
+fn loaded(lab: &Topology) -> Vec<u64> {
     let text = shell::run(&lab.task, "bpftool", &["-j", "prog", "show"], "");
     let answer: serde_json::Value = serde_json::from_str(&text).expect("bpftool answers in JSON");
-    let is_its = |program: &serde_json::Value| {
-        let users = program["pids"].as_array();
-        users.is_some_and(|users| users.iter().any(|user| user["pid"] == process))
-    };
-    answer.as_array().map_or(0, |programs| programs.iter().filter(|program| is_its(program)).count())
+    answer.as_array().into_iter().flatten().filter_map(|program| program["id"].as_u64()).collect()
+}
+
+/// An agent that is going to end.
+struct Mortal {
+    process: u32,
+    programs: Vec<u64>,
+}
+
+impl Mortal {
+    fn new(process: u32) -> Self {
+        let programs = programs_of(process);
+        assert_eq!(programs.len(), 5, "two tc programs and three tracepoints");
+        Self { process, programs }
+    }
 }
 
 #[track_caller]
-fn nothing_is_left(lab: &Topology, process: u32) {
+fn nothing_is_left(lab: &Topology, Mortal { process, programs }: &Mortal) {
     // The kernel takes links down a moment after the process.
     wait::until("the hooks to go", PATIENCE, || attached(&lab.task).is_empty());
     assert_eq!(disciplines(&lab.task), [""; 0]);
-    assert_eq!(programs_of(lab, process), 0);
+    wait::until("the programs to go", PATIENCE, || {
+        let loaded = loaded(lab);
+        programs.iter().all(|program| !loaded.contains(program))
+    });
     assert!(!PathBuf::from(format!("/proc/{process}")).exists());
 }
 
 /// Starts it, checks that it is hooked up, ends it in some way.
-fn end_by(arguments: &str, end: impl FnOnce(Agent) -> Ended) -> (Topology, u32, Ended) {
+fn end_by(arguments: &str, end: impl FnOnce(Agent) -> Ended) -> (Topology, Mortal, Ended) {
     let lab = lab();
     let agent = Agent::trace(&lab.task, &words(arguments));
-    let process = agent.id();
     assert_eq!(attached(&lab.task).len(), 2, "one hook each way");
+    let mortal = Mortal::new(agent.id());
     let ended = end(agent);
-    (lab, process, ended)
+    (lab, mortal, ended)
 }
 
 fn by_signal(signal: Signal) -> impl FnOnce(Agent) -> Ended {
@@ -79,7 +103,7 @@ fn sigterm_and_sigint_end_it_well_with_last_words() {
             let stop = ended.lines.last().expect("a last line");
             assert_eq!(stop["reason"], name);
             assert!(stop["summary"].to_string().contains("no SYN from any NLB node"), "{stop}");
-            nothing_is_left(&lab, process);
+            nothing_is_left(&lab, &process);
         }
     }
 }
@@ -89,24 +113,24 @@ fn sigkill_leaves_nothing_where_the_kernel_has_tcx() {
     let _turn = turns::share();
     let lab = lab();
     let mut agent = Agent::trace(&lab.task, &words("--port 80"));
-    let process = agent.id();
+    let process = Mortal::new(agent.id());
     let has_tcx = agent.lines()[0]["hooks"].to_string().contains("tcx");
     agent.signal(Signal::KILL);
     let ended = agent.wait_end();
     assert_eq!(ended.status.code(), None, "it was killed");
     if has_tcx {
-        nothing_is_left(&lab, process);
+        nothing_is_left(&lab, &process);
     } else {
         // What is left is what the next start removes.
         let (_, process) = sweep(&lab);
-        nothing_is_left(&lab, process);
+        nothing_is_left(&lab, &process);
     }
 }
 
 /// Starts and ends an agent that uses clsact; what it saw attached meanwhile.
-fn sweep(lab: &Topology) -> (usize, u32) {
+fn sweep(lab: &Topology) -> (usize, Mortal) {
     let agent = Agent::trace(&lab.task, &words("--port 80 --attach clsact"));
-    let (process, while_it_ran) = (agent.id(), attached(&lab.task).len());
+    let (process, while_it_ran) = (Mortal::new(agent.id()), attached(&lab.task).len());
     assert_eq!(agent.stop().status.code(), Some(0));
     (while_it_ran, process)
 }
@@ -124,9 +148,9 @@ fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
     let (while_it_ran, _) = sweep(&lab);
     assert_eq!(while_it_ran, 4, "two of the living agent, two of the new one");
     assert_eq!(attached(&lab.task).len(), 2, "those of the living agent");
-    let process = living.id();
+    let process = Mortal::new(living.id());
     assert_eq!(living.stop().status.code(), Some(0));
-    nothing_is_left(&lab, process);
+    nothing_is_left(&lab, &process);
 }
 
 #[test]
@@ -137,7 +161,7 @@ fn a_panic_unhooks_everything() {
         let (lab, process, ended) = end_by(&arguments, Agent::wait_end);
         assert_eq!(ended.status.code(), Some(5), "{}", ended.errors);
         assert!(ended.errors.contains("internal failure: told to panic"), "{}", ended.errors);
-        nothing_is_left(&lab, process);
+        nothing_is_left(&lab, &process);
     }
 }
 
@@ -168,11 +192,12 @@ fn a_reader_that_does_not_read_holds_up_neither_the_unhooking_nor_the_end() {
     let _turn = turns::share();
     let lab = lab();
     let (mut child, pipe) = unread(&lab);
+    let process = Mortal::new(child.id());
     terminate(&child);
     wait::until("the hooks to go", PATIENCE, || attached(&lab.task).is_empty());
     let status = wait::for_some("the agent to end", PATIENCE, || child.try_wait().expect("its state"));
     assert_eq!(status.code(), Some(0));
-    nothing_is_left(&lab, child.id());
+    nothing_is_left(&lab, &process);
     drop(pipe);
 }
 
@@ -181,6 +206,7 @@ fn a_second_signal_ends_at_once() {
     let _turn = turns::share();
     let lab = lab();
     let (mut child, pipe) = unread(&lab);
+    let process = Mortal::new(child.id());
     terminate(&child);
     // The last words wait two seconds for a reader; unhooking comes before that and is soon done.
     sleep(Duration::from_secs(1));
@@ -188,7 +214,7 @@ fn a_second_signal_ends_at_once() {
     terminate(&child);
     let status = wait::for_some("the agent to end", PATIENCE, || child.try_wait().expect("its state"));
     assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
-    nothing_is_left(&lab, child.id());
+    nothing_is_left(&lab, &process);
     drop(pipe);
 }
 
@@ -206,9 +232,10 @@ fn the_ready_file_lives_as_long_as_the_hooks() {
     wait::until("the ready file", PATIENCE, || {
         std::fs::read_to_string(&file).is_ok_and(|text| text == format!("{process}\n"))
     });
+    let mortal = Mortal::new(process);
     assert_eq!(attached(&lab.task).len(), 2, "it is ready when it says so");
     assert_eq!(agent.stop().status.code(), Some(0));
     assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 0);
     std::fs::remove_dir_all(&directory).expect("removing the directory");
-    nothing_is_left(&lab, process);
+    nothing_is_left(&lab, &mortal);
 }

@@ -3,8 +3,11 @@
 use lab::{
     app::Listen,
     nlb::{Belief, Speech, connect},
+    plan::Family,
     shell,
 };
+
+use std::net::IpAddr;
 
 use crate::row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows};
 
@@ -61,6 +64,20 @@ rows! {
         expected: |plan| vec![
             Expected::of_probes("no_listener", "proven", &nodes(plan)),
             Expected::of_clients("no_listener", "proven", plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    somebody_listens_on_loopback_only => Row {
+        listen: |plan| Some(Listen {
+            on: (if plan.family == Family::V4 { "127.0.0.1" } else { "::1" }.parse::<IpAddr>().expect("loopback"), plan.port).into(),
+            ..Listen::on_all(plan.task.address(), plan.port)
+        }),
+        expected: |plan| vec![
+            Expected::of_probes("listener_elsewhere", "proven", &nodes(plan)),
+            Expected::of_clients("listener_elsewhere", "proven", plan),
         ],
         beliefs: UNHEALTHY,
         verdict: "fault",
@@ -154,6 +171,7 @@ rows! {
         before: |lab| lab.block_towards_task(&[lab.plan.node(0)]),
         expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &[plan.node(0)])],
         beliefs: [Belief::Unhealthy, Belief::Healthy],
+        unseen: |plan| vec![plan.node(0)],
         verdict: "fault",
         ..HEALTHY
     };
@@ -162,6 +180,7 @@ rows! {
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
         expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &nodes(plan))],
         beliefs: UNHEALTHY,
+        unseen: |plan| nodes(plan).to_vec(),
         verdict: "fault",
         ..HEALTHY
     };
@@ -195,6 +214,15 @@ rows! {
             vec![Expected::fault("nothing_arrives", "inferred", "nlb_probe", sources)]
         },
         beliefs: UNHEALTHY,
+        unseen: |plan| nodes(plan).to_vec(),
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    a_tc_program_drops_behind => Row {
+        tc_drops: |plan| Some(plan.node(0)),
+        expected: |plan| vec![Expected::of_probes("bpf_drop", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
         verdict: "fault",
         ..HEALTHY
     };
@@ -207,4 +235,21 @@ rows! {
         verdict: "fault",
         ..HEALTHY
     };
+}
+
+/// IPv6 has no such filter.
+#[test]
+fn the_reverse_path_filter_drops_clients() {
+    let row = Row {
+        after: Some(|lab| {
+            let interface = &lab.plan.task.interface;
+            // The way back to the clients leads elsewhere, so what they send is not believed.
+            shell::ip(&lab.task, &format!("route add {} dev lo", lab.plan.client.subnet));
+            shell::sysctl(&lab.task, &format!("ipv4/conf/{}/rp_filter", interface.replace('/', ".")), "1");
+        }),
+        expected: |plan| vec![Expected::of_clients("reverse_path_filter", "proven", plan)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+    crate::row::run(&row, Family::V4);
 }

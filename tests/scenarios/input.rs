@@ -98,7 +98,8 @@ struct Copied(PathBuf);
 
 impl Copied {
     fn new(namespace: &Netns) -> Self {
-        let path = std::env::temp_dir().join(format!("hct-agent-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("hct-agent-{}-{}", std::process::id(), fastrand::u32(..)));
         // Not by this process: a program that any process has open for writing cannot be started, and one that another
         // test starts at this moment would have it open.
         shell::run(namespace, "cp", &[&binary().display().to_string(), &path.display().to_string()], "");
@@ -251,4 +252,31 @@ fn help_and_version_are_answers_and_not_errors() {
     let ended = run(&lab.task, &["trace", "--port", "80", "--duration", "300ms"]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
     assert!(ended.text.contains("stopped by duration"), "{}", ended.text);
+}
+
+/// No root, no SYS_ADMIN: the three capabilities that the documentation names, and nothing else.
+#[test]
+fn the_documented_capabilities_are_enough_for_somebody_who_is_not_root() {
+    let _turn = turns::share();
+    let lab = lab();
+    let copy = Copied::new(&lab.task);
+    let capabilities = "-all,+bpf,+perfmon,+net_admin";
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
+    command.args([
+        "--inh-caps",
+        capabilities,
+        "--ambient-caps",
+        capabilities,
+        "--bounding-set",
+        capabilities,
+    ]);
+    command.arg(&copy.0).args(["trace", "--port", "80", "--output", "json", "--interval", "200ms"]);
+    let mut agent = Agent::spawn(&lab.task, command);
+    let start = agent.wait_for("the agent to watch", START, |line| line["kind"] == "start");
+    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(5), "{start}");
+    assert_eq!(start["blind_spots"], serde_json::json!([]), "{start}");
+    let ended = agent.stop();
+    assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""));
+    assert_eq!(witness::attached(&lab.task), [""; 0]);
 }

@@ -9,4 +9,5 @@ mod near_misses;
 mod neighbours;
 mod packets;
 mod row;
+mod targets;
 mod turns;

@@ -1,18 +1,24 @@
 //! What looks broken and is not, or is not what it looks like: nothing is reported, or the right thing.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
 
 use lab::{
-    app::Listen,
-    nlb::{Belief, Speech, connect},
-    plan::Family,
+    agent::Agent,
+    app::{App, Listen},
+    nlb::{Belief, Check, Node, Speech, connect},
+    plan::{Family, Plan},
     shell,
+    topology::Topology,
 };
 
-use crate::row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows};
+use crate::{
+    row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows, wait_verdict},
+    turns,
+};
 
 rows! {
     all_is_well_under_load => Row { requests_per_second: 400, ..HEALTHY };
@@ -92,7 +98,7 @@ rows! {
         },
         expected: |_| vec![Expected {
             severity: "note",
-            ..Expected::fault("port_translated", "proven", "other", [])
+            ..Expected::fault("port_translated", "inferred", "other", [])
         }],
         ..HEALTHY
     };
@@ -105,4 +111,36 @@ rows! {
         }),
         ..HEALTHY
     };
+}
+
+/// Refused until the application listens, and never for a reason that was not there.
+#[test]
+fn an_application_that_starts_late_is_refused_and_then_served() {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(Family::V4));
+    let plan = &lab.plan;
+    let arguments = format!(
+        "--port {} --nlb {} --client-ip preserved --health-interval {}ms --interval 200ms",
+        plan.port,
+        plan.node(0),
+        plan.interval.as_millis()
+    );
+    let mut agent = Agent::trace(&lab.task, &arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let check = Check {
+        speech: Speech::Tcp,
+        interval: plan.interval,
+        timeout: plan.interval,
+        unhealthy_threshold: 2,
+        healthy_threshold: 2,
+    };
+    let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
+    agent
+        .wait_for("the refusal", PATIENCE, |line| line["kind"] == "finding" && line["code"] == "no_listener");
+    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    node.wait_for(Belief::Healthy, PATIENCE);
+    wait_verdict(&mut agent, "healthy");
+    let ended = agent.stop();
+    let codes: BTreeSet<_> = ended.lines.iter().filter_map(|line| line["code"].as_str()).collect();
+    assert!(codes.is_subset(&BTreeSet::from(["no_listener", "probes_missing"])), "{codes:?}");
+    drop((node, app));
 }

@@ -1,5 +1,7 @@
 //! Programs of somebody else on the same interface.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
@@ -10,7 +12,7 @@ use aya::{
     },
 };
 
-use crate::Netns;
+use crate::{Netns, witness};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab-programs"));
 
@@ -53,15 +55,44 @@ impl Others {
         Ok(others)
     }
 
+    /// A tc program behind whoever is there, on tcx or, where the kernel has none, on clsact; it drops the SYNs of one
+    /// source.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn tc_dropping(namespace: &Netns, interface: &str, source: IpAddr) -> Result<Self> {
+        let mut others = Self::load_dropping(last_bits(source))?;
+        let attached = namespace.run(|| {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::last());
+            let program = others.classifier("other_tc")?;
+            program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+            anyhow::Ok(())
+        });
+        if attached.is_ok() {
+            return Ok(others);
+        }
+        Self::on_clsact(others, namespace, interface, 10)
+    }
+
     /// A tc program on clsact, at this priority; it counts SYNs and ends the chain. It goes with the interface.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn clsact(namespace: &Netns, interface: &str, priority: u16) -> Result<Self> {
-        let mut others = Self::load()?;
+        Self::on_clsact(Self::load()?, namespace, interface, priority)
+    }
+
+    fn on_clsact(mut others: Self, namespace: &Netns, interface: &str, priority: u16) -> Result<Self> {
         namespace.run(|| {
-            tc::qdisc_add_clsact(interface)?;
+            if let Err(error) = tc::qdisc_add_clsact(interface) {
+                // The agent may have one there already.
+                anyhow::ensure!(
+                    !witness::disciplines(namespace).is_empty(),
+                    "clsact on {interface}: {error}"
+                );
+            }
             let program = others.classifier("other_tc")?;
             let options = NlOptions { priority, ..NlOptions::default() };
             let side = TcAttachType::Ingress;
@@ -78,12 +109,8 @@ impl Others {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn xdp(namespace: &Netns, interface: &str, source: std::net::IpAddr) -> Result<Self> {
-        let last_bits = match source {
-            std::net::IpAddr::V4(address) => address.to_bits(),
-            std::net::IpAddr::V6(address) => address.to_bits() as u32,
-        };
-        let mut others = Self::load_dropping(last_bits)?;
+    pub fn xdp(namespace: &Netns, interface: &str, source: IpAddr) -> Result<Self> {
+        let mut others = Self::load_dropping(last_bits(source))?;
         namespace.run(|| {
             let program: &mut Xdp =
                 others.object.program_mut("drop_in_front").context("no program drop_in_front")?.try_into()?;
@@ -121,5 +148,12 @@ impl Others {
         let map = self.object.map("OTHER_SEEN").context("no map OTHER_SEEN")?;
         let counts: PerCpuArray<_, u64> = map.try_into()?;
         Ok(counts.get(&0, 0)?.iter().sum())
+    }
+}
+
+fn last_bits(source: IpAddr) -> u32 {
+    match source {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => address.to_bits() as u32,
     }
 }

@@ -80,6 +80,8 @@ pub struct Priors {
     pub client_ip: ClientIp,
     /// `--health-port`, where it is not the traffic port.
     pub health_port: Option<u16>,
+    /// The health check port was named as a traffic port, too: clients come there as well.
+    pub health_port_is_shared: bool,
 }
 
 impl Priors {
@@ -93,11 +95,13 @@ impl Priors {
         match (role, self.health_port) {
             (Role::Client, _) => SourceClass::Client,
             (Role::Other, _) => SourceClass::Other,
-            (Role::Node, Some(health_port)) if port == health_port => SourceClass::NlbProbe,
+            (Role::Node, Some(health_port)) if port == health_port && !self.health_port_is_shared => {
+                SourceClass::NlbProbe
+            }
             // With a health check port of its own, what a node sends to the traffic port is client traffic
             // (PrivateLink and cross-family clients carry its address whatever the setting).
-            (Role::Node, Some(_)) => SourceClass::ClientViaNlb,
-            (Role::Node, None) => match self.client_ip {
+            (Role::Node, Some(health_port)) if port != health_port => SourceClass::ClientViaNlb,
+            (Role::Node, _) => match self.client_ip {
                 ClientIp::Preserved => SourceClass::NlbProbe,
                 ClientIp::Translated | ClientIp::Auto => SourceClass::NlbUndecided,
             },
@@ -111,25 +115,32 @@ mod tests {
 
     #[test]
     fn a_shared_port_is_undecided_unless_a_prior_says_otherwise() {
-        let class =
-            |client_ip, health_port, port| Priors { client_ip, health_port }.classify(Role::Node, port);
+        let class = |client_ip, health_port, port| {
+            Priors { client_ip, health_port, health_port_is_shared: false }.classify(Role::Node, port)
+        };
         assert_eq!(class(ClientIp::Auto, None, 8080), SourceClass::NlbUndecided);
         assert_eq!(class(ClientIp::Translated, None, 8080), SourceClass::NlbUndecided);
         assert_eq!(class(ClientIp::Preserved, None, 8080), SourceClass::NlbProbe);
         assert_eq!(class(ClientIp::Auto, Some(9000), 9000), SourceClass::NlbProbe);
         assert_eq!(class(ClientIp::Auto, Some(9000), 8080), SourceClass::ClientViaNlb);
+        let shared = |client_ip| {
+            Priors { client_ip, health_port: Some(8080), health_port_is_shared: true }
+                .classify(Role::Node, 8080)
+        };
+        assert_eq!(shared(ClientIp::Auto), SourceClass::NlbUndecided);
+        assert_eq!(shared(ClientIp::Preserved), SourceClass::NlbProbe);
     }
 
     #[test]
     fn with_a_health_check_port_only_that_one_is_probed() {
-        let priors = |health_port| Priors { client_ip: ClientIp::Auto, health_port };
+        let priors = |health_port| Priors { health_port, ..Priors::default() };
         assert!(priors(None).may_be_probed(8080) && priors(Some(9000)).may_be_probed(9000));
         assert!(!priors(Some(9000)).may_be_probed(8080));
     }
 
     #[test]
     fn clients_and_strangers_do_not_depend_on_priors() {
-        let priors = Priors { client_ip: ClientIp::Preserved, health_port: Some(1) };
+        let priors = Priors { client_ip: ClientIp::Preserved, health_port: Some(1), ..Priors::default() };
         assert_eq!(priors.classify(Role::Client, 1), SourceClass::Client);
         assert_eq!(priors.classify(Role::Other, 1), SourceClass::Other);
     }

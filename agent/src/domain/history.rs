@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -27,6 +28,8 @@ pub const GRACE: Duration = Duration::from_secs(1);
 /// What the diagnosis was told.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
+    /// Addresses of the watched interface.
+    pub addresses: Vec<IpAddr>,
     /// Watched ports, the health check port included.
     pub ports: Vec<u16>,
     /// What is known of the target group.
@@ -118,6 +121,8 @@ pub struct Trouble {
 struct HostStep {
     at: Duration,
     counters: HostCounters,
+    /// Runs of a program of the agent that the kernel skipped.
+    skipped_runs: u64,
     full_listeners: Vec<Listener>,
 }
 
@@ -156,7 +161,12 @@ impl History {
         let keep_from = at.saturating_sub(self.window());
         for (key, tally) in &sample.tallies {
             let before = self.latest.tallies.get(key);
-            let step = before.map_or_else(|| tally.clone(), |before| tally.since(before));
+            let mut step = before.map_or_else(|| tally.clone(), |before| tally.since(before));
+            let was_in_front = |program: fn(&Sample) -> bool| program(&sample) || program(&self.latest);
+            step.place(
+                was_in_front(|sample| sample.foreign_xdp.is_some()),
+                was_in_front(|sample| sample.foreign_tc.is_some()),
+            );
             self.tracks.entry(*key).or_default().record(at, step, keep_from);
         }
         while self.host.front().is_some_and(|step| step.at < keep_from) {
@@ -166,6 +176,7 @@ impl History {
         self.host.push_back(HostStep {
             at,
             counters: sample.host.since(&before),
+            skipped_runs: growth(sample.loss.recursion_misses, self.latest.loss.recursion_misses),
             full_listeners: sample
                 .listeners
                 .iter()
@@ -324,6 +335,15 @@ impl History {
     /// What the agent itself failed to record.
     pub const fn loss(&self) -> Loss {
         self.latest.loss
+    }
+
+    /// Whether what was lost may be what a conclusion of this moment lacks: a skipped run concerns its own time, a table
+    /// that was full once lacks whatever came later.
+    pub fn lacks_records(&self, now: Duration) -> bool {
+        let from = now.saturating_sub(self.window());
+        let skipped = self.host.iter().any(|step| step.at > from && step.skipped_runs > 0);
+        let loss = self.latest.loss;
+        skipped || loss.drops + loss.elsewhere + loss.sources > 0
     }
 
     /// Connections completed on unwatched local ports: (slot, local port) and how many.

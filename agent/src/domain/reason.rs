@@ -25,6 +25,8 @@ pub enum Meaning {
     Checksum,
     /// Another reason of the network layers.
     Other,
+    /// It was addressed to another host.
+    NotForThisHost,
     /// This kernel does not say: it may be a drop, a refusal, or a duplicate that is no loss at all.
     Untold,
 }
@@ -38,6 +40,8 @@ impl Reason {
             "TCP_CSUM" | "IP_CSUM" | "SKB_CSUM" => Meaning::Checksum,
             "SOCKET_FILTER" | "XDP" | "TC_INGRESS" | "TC_EGRESS" | "BPF_CGROUP_EGRESS" => Meaning::Bpf,
             "NO_SOCKET" => Meaning::ReachedTcp,
+            // Seen by an interface in promiscuous mode.
+            "OTHERHOST" => Meaning::NotForThisHost,
             name if name == UNKNOWN.0 => Meaning::Untold,
             name if name.starts_with("TCP_") => Meaning::ReachedTcp,
             _ => Meaning::Other,

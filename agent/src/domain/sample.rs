@@ -26,7 +26,7 @@ pub struct Sample {
     pub listeners: Option<Vec<Listener>>,
     /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).
     pub elsewhere: BTreeMap<(u32, u16), u64>,
-    /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of ours.
+    /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of the agent.
     pub foreign_xdp: Option<String>,
     /// A tc program of somebody else in front of the agent's: it can drop, or end the chain, before a SYN is counted.
     pub foreign_tc: Option<String>,
@@ -56,6 +56,8 @@ pub struct Listener {
     pub address: IpAddr,
     /// Port.
     pub port: u16,
+    /// An IPv6 listener that takes no IPv4 peers (`IPV6_V6ONLY`).
+    pub v6_only: bool,
     /// Connections waiting to be accepted.
     pub backlog: u32,
     /// Most that may wait; one more than this is full (`sk_acceptq_is_full`, include/net/sock.h, v6.1).
@@ -63,6 +65,15 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether it takes connections of an address family that come to one of these addresses of the interface.
+    pub fn serves(&self, v6: bool, addresses: &[IpAddr]) -> bool {
+        match self.address {
+            IpAddr::V4(address) if address.is_unspecified() => !v6,
+            IpAddr::V6(address) if address.is_unspecified() => v6 || !self.v6_only,
+            address => address.is_ipv6() == v6 && addresses.contains(&address),
+        }
+    }
+
     /// Full as the kernel means it.
     pub const fn is_full(&self) -> bool {
         self.backlog > self.backlog_limit

@@ -11,6 +11,8 @@ pub enum Dropped {
     Syn,
     /// An inbound SYN in front of the agent's hook: never counted as arrived.
     SynBeforeHook,
+    /// An inbound SYN in front of routing, without a reason. Which of the two above, the history decides when it happens.
+    SynUnplaced,
     /// A SYN-ACK of this host.
     SynAck,
     /// A duplicate SYN of a handshake under way: nothing is lost.
@@ -44,7 +46,8 @@ impl Tally {
     /// Inbound SYNs that the host's network layers threw away after they arrived.
     pub fn dropped(&self) -> u64 {
         self.sum(|dropped, meaning| {
-            dropped == Dropped::Syn && !matches!(meaning, Meaning::ReachedTcp | Meaning::Untold)
+            dropped == Dropped::Syn
+                && !matches!(meaning, Meaning::ReachedTcp | Meaning::NotForThisHost | Meaning::Untold)
         })
     }
 
@@ -79,6 +82,21 @@ impl Tally {
             .filter(|((dropped, reason), _)| wanted(*dropped, reason.meaning()))
             .map(|(_, n)| n)
             .sum()
+    }
+
+    /// Decides where drops happened that their reason alone does not place: what is in front of the hook at the time
+    /// says more.
+    pub fn place(&mut self, xdp_in_front: bool, tc_in_front: bool) {
+        for (key, count) in std::mem::take(&mut self.drops) {
+            let dropped = match key {
+                // Older kernels free martians like that, too: without an XDP program it happened behind the hook.
+                (Dropped::SynUnplaced, _) if xdp_in_front => Dropped::SynBeforeHook,
+                (Dropped::SynUnplaced, _) => Dropped::Syn,
+                (Dropped::Syn, Reason("TC_INGRESS")) if tc_in_front => Dropped::SynBeforeHook,
+                (other, _) => other,
+            };
+            *self.drops.entry((dropped, key.1)).or_default() += count;
+        }
     }
 
     /// Nothing counted.
@@ -150,6 +168,20 @@ mod tests {
     #[test]
     fn a_drop_without_a_reason_may_be_no_loss() {
         assert_eq!(with_drop(Dropped::Syn, reason::UNKNOWN.0, 4).admitted(), 10);
+    }
+
+    #[test]
+    fn what_is_in_front_at_the_time_places_a_drop() {
+        let placed = |dropped, reason, xdp, tc| {
+            let mut tally = with_drop(dropped, reason, 4);
+            tally.place(xdp, tc);
+            tally.drops.keys().next().map(|(dropped, _)| *dropped)
+        };
+        assert_eq!(placed(Dropped::SynUnplaced, "NOT_SPECIFIED", true, false), Some(Dropped::SynBeforeHook));
+        assert_eq!(placed(Dropped::SynUnplaced, "NOT_SPECIFIED", false, true), Some(Dropped::Syn));
+        assert_eq!(placed(Dropped::Syn, "TC_INGRESS", false, true), Some(Dropped::SynBeforeHook));
+        assert_eq!(placed(Dropped::Syn, "TC_INGRESS", true, false), Some(Dropped::Syn));
+        assert_eq!(placed(Dropped::Syn, "NETFILTER_DROP", true, true), Some(Dropped::Syn));
     }
 
     #[test]

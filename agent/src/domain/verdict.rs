@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Translation, expected, translation, unaccounted},
+    diagnosis::{Case, Translation, expected, often_unfinished, translation, unaccounted},
     finding::Finding,
     sample::BlindSpot,
     stage::Stage,
@@ -69,7 +69,7 @@ pub fn judge(case: &Case<'_>, findings: &[Finding], permanent: &[BlindSpot]) -> 
         .map(|finding| format!("suspected: {}", finding.summary))
         .collect();
     reasons.extend(blind_spots.iter().map(|spot| spot.text.clone()));
-    if case.history.loss().total() > 0 {
+    if case.history.lacks_records(case.now) {
         reasons.push("the agent itself lost records, see loss".to_owned());
     }
     reasons.extend(not_seen(case));
@@ -132,7 +132,7 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     let nodes = expected(case);
     if nodes.is_empty() {
-        reasons.push("no NLB node is known: name the NLB with --nlb".to_owned());
+        reasons.push("no NLB node is known".to_owned());
     }
     // A sender in a named prefix that is not known to be a node is not waited for.
     for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
@@ -170,6 +170,14 @@ fn unexplained(case: &Case<'_>) -> Vec<String> {
                 let label = case.sources.label(key.slot);
                 reasons.push(format!(
                     "{count} SYNs from {label} were neither dropped nor answered, cause unknown"
+                ));
+            }
+            let unfinished = often_unfinished(case, track);
+            // Where the sockets are out of sight, so is the end of the handshake.
+            if unfinished > 0 && translation(case, key.port) == Translation::None {
+                let label = case.sources.label(key.slot);
+                reasons.push(format!(
+                    "{unfinished} handshakes from {label} were answered and not finished, cause unknown"
                 ));
             }
         }

@@ -101,14 +101,6 @@ impl Attachment {
     }
 }
 
-/// The first tc program of somebody else in front of the agents' on the ingress of an interface: its id and name. Runs in
-/// the target's namespace. `None` on kernels without tcx, which have no order that others can change later.
-pub fn in_front(interface: &str) -> Option<String> {
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress).ok()?;
-    let first = programs.first().filter(|program| program.name_as_str() != Some(INGRESS))?;
-    Some(format!("id {}, {}", first.id(), first.name_as_str().unwrap_or("without a name")))
-}
-
 fn take_link(
     program: &mut SchedClassifier,
     interface: &str,

@@ -1,6 +1,10 @@
 //! Facts of the running kernel for the programs, and the names of its drop reasons.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use agent_common::{
     config::{ABSENT, Target},
@@ -124,21 +128,27 @@ impl KernelFacts {
         if number == REASON_UNKNOWN {
             return reason::UNKNOWN;
         }
-        *self.reasons.entry(number).or_insert_with(|| leak(format!("reason {number}")))
+        *self.reasons.entry(number).or_insert_with(|| interned(format!("reason {number}")))
     }
 }
 
-/// Reasons are compared and copied everywhere: their names live as long as the process. There are as many as the
-/// kernel has reasons, once.
-fn leak(name: String) -> Reason {
-    Reason(Box::leak(name.into_boxed_str()))
+/// Reasons are compared and copied everywhere: their names live as long as the process, each once.
+fn interned(name: String) -> Reason {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name.as_str()) {
+        return Reason(known);
+    }
+    let name: &'static str = Box::leak(name.into_boxed_str());
+    names.insert(name);
+    Reason(name)
 }
 
 fn reason_names(btf: &Btf) -> BTreeMap<u32, Reason> {
     btf.enumeration(REASON_ENUM)
         .into_iter()
         .filter(|(_, number)| number >> SUBSYSTEM_SHIFT == 0)
-        .filter_map(|(name, number)| Some((number, leak(name.strip_prefix(REASON_PREFIX)?.to_owned()))))
+        .filter_map(|(name, number)| Some((number, interned(name.strip_prefix(REASON_PREFIX)?.to_owned()))))
         .collect()
 }
 

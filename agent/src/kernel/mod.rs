@@ -16,3 +16,4 @@ pub mod netlink;
 pub mod observer;
 pub mod programs;
 pub mod sockets;
+mod tcx;

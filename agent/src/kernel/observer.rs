@@ -19,14 +19,14 @@ use crate::{
         tally::{Dropped, Tally},
     },
     kernel::{
-        attach::{self, AttachMode, Attachment},
+        attach::{AttachMode, Attachment},
         counters,
         facts::{KernelFacts, Usable},
         interface::{self, Interface, InterfaceError},
         maps::{MapAccessError, Maps, RecentSender},
         namespace::{Namespace, NamespaceError},
         programs::{LoadError, Programs, Sizes},
-        sockets,
+        sockets, tcx,
     },
 };
 
@@ -209,15 +209,16 @@ impl Observer {
         }
         let index = self.target.interface.index;
         let name = self.target.interface.name.clone();
+        let own = self.programs.ingress_id();
         let (link, mut host, listeners, foreign_tc) = self.target.namespace.run(|| {
-            let in_front = attach::in_front(&name);
+            let in_front = own.and_then(|own| tcx::in_front(&name, index, own));
             (interface::link_state(index), counters::read(), sockets::listeners().ok(), in_front)
         })?;
         let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
         let link = link.ok_or(ObserveError::InterfaceGone(name))?;
         host.interface_packets = link.received_packets;
         let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
-        let tallies = self.tallies(sources, foreign_xdp.is_some())?;
+        let tallies = self.tallies(sources)?;
         let elsewhere = self.maps.elsewhere()?;
         let loss = self.maps.loss()?;
         Ok(Sample {
@@ -241,11 +242,7 @@ impl Observer {
         })
     }
 
-    fn tallies(
-        &mut self,
-        sources: &SourceTable,
-        xdp_in_front: bool,
-    ) -> Result<BTreeMap<TallyKey, Tally>, ObserveError> {
+    fn tallies(&mut self, sources: &SourceTable) -> Result<BTreeMap<TallyKey, Tally>, ObserveError> {
         let mut tallies: BTreeMap<TallyKey, Tally> = BTreeMap::new();
         for slot in 0..sources.used() {
             for (index, port) in self.target.ports.iter().enumerate() {
@@ -258,12 +255,11 @@ impl Observer {
         for (key, count) in self.maps.drops()? {
             let Some(port) = self.target.ports.get(key.port_index as usize) else { continue };
             let what = match DropKind::from_number(key.kind) {
-                // Older kernels free martians without a reason, too: without an XDP program it happened behind us.
-                Some(DropKind::SynBeforeHook) if !xdp_in_front && !self.facts.is_before_hook(key.reason) => {
-                    Dropped::Syn
-                }
                 Some(DropKind::Syn) => Dropped::Syn,
-                Some(DropKind::SynBeforeHook) => Dropped::SynBeforeHook,
+                Some(DropKind::SynBeforeHook) if self.facts.is_before_hook(key.reason) => {
+                    Dropped::SynBeforeHook
+                }
+                Some(DropKind::SynBeforeHook) => Dropped::SynUnplaced,
                 Some(DropKind::SynAck) => Dropped::SynAck,
                 Some(DropKind::DuplicateSyn) => Dropped::DuplicateSyn,
                 None => continue,

@@ -162,6 +162,12 @@ impl Programs {
         log.inspect_err(|error| log::warn!("the programs' own log cannot be read: {error}")).ok()
     }
 
+    /// Id of the ingress program, once it is loaded.
+    pub fn ingress_id(&self) -> Option<u32> {
+        let program: &SchedClassifier = self.object.program(INGRESS)?.try_into().ok()?;
+        Some(program.info().ok()?.id())
+    }
+
     /// One of the tc programs, loaded.
     ///
     /// # Errors

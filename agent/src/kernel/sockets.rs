@@ -5,7 +5,7 @@ use std::io;
 use netlink_packet_sock_diag::{
     SockDiagMessage,
     constants::{AF_INET, AF_INET6, IPPROTO_TCP},
-    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
+    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, nlas::Nla},
 };
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
@@ -32,7 +32,9 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
         });
         for answer in request(NETLINK_SOCK_DIAG, Kind::Dump, message)? {
             let SockDiagMessage::InetResponse(response) = answer else { continue };
+            let v6_only = response.nlas.iter().any(|attribute| *attribute == Nla::SkV6Only(true));
             listeners.push(Listener {
+                v6_only,
                 address: response.header.socket_id.source_address,
                 port: response.header.socket_id.source_port,
                 backlog: response.header.recv_queue,

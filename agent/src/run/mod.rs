@@ -70,7 +70,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
 async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
     let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let mut names = Names::resolve(settings.names(), settings.on_blind).await?;
+    let mut names = tokio::select! {
+        names = Names::resolve(settings.names(), settings.on_blind) => names?,
+        // A name server may take its time; nothing is hooked up yet.
+        _ = stop.recv() => return Ok(()),
+    };
     let mut targets = Target::all(settings);
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;
@@ -97,9 +101,11 @@ async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
             _ = tick.tick() => {
                 #[cfg(debug_assertions)]
                 assert!(settings.panic_after.is_none_or(|after| began.elapsed() < after), "told to panic");
+                sink.check()?;
                 for target in &mut targets {
                     target.step(settings, sink)?;
                 }
+                publish(ready.as_mut(), &targets)?;
             }
             _ = report.tick() => {
                 sink.begin();

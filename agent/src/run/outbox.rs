@@ -53,10 +53,8 @@ impl Outbox {
     ///
     /// When earlier text could not be written.
     pub fn push(&self, text: &str) -> Result<(), Failure> {
+        self.check()?;
         let mut state = self.shared.lock();
-        if let Some(error) = &state.error {
-            return Err(Failure::output(error));
-        }
         state.waiting_bytes += text.len();
         state.waiting.push_back(text.to_owned());
         while state.waiting_bytes > CAPACITY_BYTES && state.waiting.len() > 1 {
@@ -66,6 +64,15 @@ impl Outbox {
         }
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// Whether everything so far could be written.
+    ///
+    /// # Errors
+    ///
+    /// When it could not.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.shared.lock().error.as_ref().map_or(Ok(()), |error| Err(Failure::output(error)))
     }
 
     /// Lines that were thrown away because nobody read.

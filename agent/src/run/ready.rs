@@ -29,6 +29,12 @@ impl ReadyFile {
                 path.display()
             )));
         }
+        if fs::symlink_metadata(path).is_ok_and(|known| !known.is_file()) {
+            return Err(Failure::Usage(format!(
+                "--ready-file {} is no ordinary file, and would be replaced: name another",
+                path.display()
+            )));
+        }
         let mut name = path.to_owned().into_os_string();
         name.push(".new");
         let file = Self { path: path.to_owned(), fresh: PathBuf::from(name), is_published: false };

@@ -1,9 +1,9 @@
-//! SIGINT and SIGTERM: the first asks for a clean end, the second ends at once, whatever is under way.
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a clean end, the second ends at once, whatever is under way.
 
 use std::{io, thread};
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
     low_level::{emulate_default_handler, signal_name},
 };
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 ///
 /// When the kernel refuses.
 pub fn watch() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (sender, receiver) = channel(1);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut is_first = true;

@@ -48,6 +48,15 @@ impl Sink {
         })
     }
 
+    /// Whether what was said so far could be written.
+    ///
+    /// # Errors
+    ///
+    /// When it could not.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.outbox.check()
+    }
+
     /// Lines that nobody read in time.
     pub fn lost_lines(&self) -> u64 {
         self.outbox.lost_lines()

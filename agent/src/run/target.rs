@@ -71,6 +71,7 @@ impl Target {
             address: interface.addresses.first().map(ToString::to_string),
             ports: ports.clone(),
         };
+        let addresses = interface.addresses.clone();
         let target = observer::Target { namespace, interface, ports: ports.clone() };
         let options =
             Options { btf: &settings.btf, attach: settings.attach, drop_entries: settings.drop_entries };
@@ -79,7 +80,8 @@ impl Target {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
-        let watching = Watching::new(observer, sources, History::new(settings.watch(ports)));
+        let history = History::new(settings.watch(addresses, ports));
+        let watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty());
         Ok((watching, choices.into_iter().chain(why).collect()))
     }
 

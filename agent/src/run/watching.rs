@@ -36,6 +36,8 @@ pub struct Watching {
     ledger: Ledger,
     began: Instant,
     hunting: bool,
+    /// Whether the operator named an NLB, even if no node of it is known.
+    is_nlb_named: bool,
     /// Nodes that found no slot.
     crowded_out: BTreeSet<IpAddr>,
     /// Senders named by no flag.
@@ -64,7 +66,7 @@ pub struct Summary<'a> {
 
 impl Watching {
     /// Begins with what the observer sees from now on.
-    pub fn new(observer: Observer, sources: SourceTable, history: History) -> Self {
+    pub fn new(observer: Observer, sources: SourceTable, history: History, is_nlb_named: bool) -> Self {
         Self {
             observer,
             sources,
@@ -72,6 +74,7 @@ impl Watching {
             ledger: Ledger::default(),
             began: Instant::now(),
             hunting: false,
+            is_nlb_named,
             crowded_out: BTreeSet::new(),
             strangers: BTreeSet::new(),
             snapshots: VecDeque::from([(Duration::ZERO, BTreeMap::new())]),
@@ -198,7 +201,13 @@ impl Watching {
     fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         let has = |role| self.sources.iter().any(|source| source.role == role);
-        if !has(Role::Node) {
+        if !has(Role::Node) && self.is_nlb_named {
+            hints.push(
+                "the NLB's name has no address yet that can send to this interface: is the name right, and of this \
+                 interface's address family?"
+                    .to_owned(),
+            );
+        } else if !has(Role::Node) {
             hints.push(
                 "no NLB is named, so probes cannot be told from clients nor missed: add --nlb with its DNS name or its \
                  nodes' addresses, and --client with the prefixes of clients that keep their address"

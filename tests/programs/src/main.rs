@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{TC_ACT_OK, xdp_action},
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
     btf_maps::PerCpuArray,
     helpers,
     macros::{btf_map, classifier, xdp},
@@ -22,25 +22,26 @@ const SYN_AND_ACK: u8 = 0x12;
 #[btf_map]
 static OTHER_SEEN: PerCpuArray<u64, 1> = PerCpuArray::new();
 
-/// Last 32 bits of the source address whose SYNs `drop_in_front` drops, host order.
+/// Last 32 bits of the source address whose SYNs `drop_in_front` and `other_tc` drop, host order; 0 for nobody.
 #[unsafe(no_mangle)]
 static DROPPED_SOURCE: u32 = 0;
 
-/// Somebody else's tc program: counts SYNs and ends the chain.
+/// Somebody else's tc program: counts SYNs, drops those of one source, and ends the chain.
 #[classifier]
 pub fn other_tc(context: TcContext) -> i32 {
-    let is_syn = read_tc::<2>(&context, 12).and_then(|kind| {
+    let syn_from = read_tc::<2>(&context, 12).and_then(|kind| {
         let (next, flags) = offsets(u16::from_be_bytes(kind))?;
         let is_tcp = read_tc::<1>(&context, next)? == [TCP];
-        Some(is_tcp && read_tc::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN)
+        let is_syn = is_tcp && read_tc::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN;
+        if is_syn { read_tc(&context, source(next)).map(u32::from_be_bytes) } else { None }
     });
-    if is_syn == Some(true)
-        && let Some(seen) = OTHER_SEEN.get_ptr_mut(0)
-    {
+    let Some(syn_from) = syn_from else { return TC_ACT_OK as i32 };
+    if let Some(seen) = OTHER_SEEN.get_ptr_mut(0) {
         // SAFETY: a non-null, aligned value of this CPU's own; a tc program does not interrupt itself.
         unsafe { *seen += 1 };
     }
-    TC_ACT_OK as i32
+    let dropped = dropped_source();
+    if dropped != 0 && syn_from == dropped { TC_ACT_SHOT as i32 } else { TC_ACT_OK as i32 }
 }
 
 /// Nothing: what calling a program costs by itself.
@@ -52,16 +53,26 @@ pub fn empty_tc(_context: TcContext) -> i32 {
 /// Drops the SYNs of one source in front of everything else.
 #[xdp]
 pub fn drop_in_front(context: XdpContext) -> u32 {
-    // SAFETY: the loader may have replaced the value, so the compiler must not know it.
-    let dropped = unsafe { core::ptr::read_volatile(&raw const DROPPED_SOURCE) };
+    let dropped = dropped_source();
     let matches = read_xdp::<2>(&context, 12).and_then(|kind| {
         let (next, flags) = offsets(u16::from_be_bytes(kind))?;
-        let source = if next == 23 { 14 + 12 } else { 14 + 8 + 12 };
         let is_tcp = read_xdp::<1>(&context, next)? == [TCP];
         let is_syn = read_xdp::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN;
-        Some(is_tcp && is_syn && u32::from_be_bytes(read_xdp(&context, source)?) == dropped)
+        Some(is_tcp && is_syn && u32::from_be_bytes(read_xdp(&context, source(next))?) == dropped)
     });
     if matches == Some(true) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+}
+
+#[inline(always)]
+fn dropped_source() -> u32 {
+    // SAFETY: an initialised static; the loader may have replaced the value, so the compiler must not know it.
+    unsafe { core::ptr::read_volatile(&raw const DROPPED_SOURCE) }
+}
+
+/// Where the last 32 bits of the source address are, given where the next protocol is.
+#[inline(always)]
+fn source(next: usize) -> usize {
+    if next == 23 { 14 + 12 } else { 14 + 8 + 12 }
 }
 
 /// Where the next protocol and the TCP flags are, in plain headers behind Ethernet.

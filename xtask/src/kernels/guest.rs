@@ -15,7 +15,7 @@ use crate::{cmd, host};
 
 /// Programs of this machine that go along with their libraries. `sh` is one because busybox's own prefers its
 /// applets, `ip` among them, to what is in PATH.
-const PROGRAMS: &[&str] = &["sh", "ip", "tc", "ss", "nft", "bpftool"];
+const PROGRAMS: &[&str] = &["sh", "ip", "tc", "ss", "nft", "bpftool", "setpriv"];
 
 /// What the lab has to know of an emulated machine: how much slower it is, and how large its flood may be.
 const SLOW: &str = "LAB_PACE=4 LAB_FLOOD=40000";

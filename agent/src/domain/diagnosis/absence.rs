@@ -184,9 +184,11 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             shortest_silence.as_secs(),
             humantime(longest),
         ),
-        advice: if code == Code::ProbesWithdrawn {
+        advice: if code == Code::ProbesWithdrawn && last_client.is_some() {
             "This is what a deregistration or a deploy looks like; nothing to do unless the task lives on."
                 .to_owned()
+        } else if code == Code::ProbesWithdrawn {
+            format!("A deregistration or a deploy looks like this. If it is none: {}", with_candidates(case))
         } else if others_go_on {
             with_candidates(case)
         } else {

@@ -22,7 +22,8 @@ fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let hit = case.hit(group, |step| step.no_socket(), |step| step.answered())?;
     let refused: u64 = group.members.iter().map(|(_, track)| case.recent(track).refused).sum();
     let listeners = case.history.listeners(case.history.local_port(group.port))?;
-    if refused == 0 {
+    // With one that serves them by now the cause is over, the application has started.
+    if refused == 0 || is_served(case, &hit.sources, &listeners) {
         return None;
     }
     let port = group.port;
@@ -69,6 +70,18 @@ fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         summary,
         advice,
         evidence,
+    })
+}
+
+/// Whether a listener takes what these sources send; their labels are addresses or prefixes.
+fn is_served(case: &Case<'_>, sources: &[String], listeners: &[&Listener]) -> bool {
+    let own = &case.history.watch.addresses;
+    let serves = |v6| listeners.iter().any(|listener| listener.serves(v6, own));
+    sources.iter().all(|source| match source.contains(':') {
+        true => serves(true),
+        false if source.contains('.') => serves(false),
+        // Anybody, of any family that this interface has.
+        false => own.iter().all(|address| serves(address.is_ipv6())),
     })
 }
 

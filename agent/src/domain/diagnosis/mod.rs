@@ -16,12 +16,14 @@ use crate::domain::{
     class::SourceClass,
     finding::Finding,
     history::{GRACE, History, Track, Trouble},
+    reason::Meaning,
     sample::TallyKey,
     sources::SourceTable,
     tally::{Dropped, Tally},
 };
 
 pub use expected::{Expected, expected};
+pub use reply::often_unfinished;
 pub use translation::Translation;
 
 /// Everything a conclusion may rest on.
@@ -63,7 +65,26 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     absence::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     precedence::apply(&mut findings);
+    one_per_key(&mut findings);
     findings
+}
+
+/// Two proofs of one thing are one finding: the surer one, or the first, with the sources of both.
+fn one_per_key(findings: &mut Vec<Finding>) {
+    let mut kept: Vec<Finding> = Vec::new();
+    for finding in findings.drain(..) {
+        match kept.iter_mut().find(|other| other.key() == finding.key()) {
+            None => kept.push(finding),
+            Some(other) => {
+                let surer = (finding.severity, finding.confidence) > (other.severity, other.confidence);
+                let (winner, loser) = if surer { (finding, other.clone()) } else { (other.clone(), finding) };
+                let more = loser.sources.into_iter().filter(|source| !winner.sources.contains(source));
+                let sources = winner.sources.iter().cloned().chain(more).collect();
+                *other = Finding { sources, ..winner };
+            }
+        }
+    }
+    *findings = kept;
 }
 
 /// Whether and where a watched port's traffic is translated inside the host.
@@ -79,6 +100,7 @@ pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
         // The same SYN, seen without a socket and answered with a reset.
         + recent.no_socket().max(recent.refused)
         + recent.drops_of(Dropped::DuplicateSyn)
+        + recent.drops_with(Dropped::Syn, Meaning::NotForThisHost)
         + recent.drops_of(Dropped::SynAck)
         + recent.synacks;
     // A SYN that comes again is answered again or counted as a duplicate; SYN-ACKs sent by timer may exceed the SYNs.

@@ -14,14 +14,18 @@ const EXPLAINS: [(Code, Code); 8] = [
     (Code::ProbesMissing, Code::ProbesWithdrawn),
 ];
 
+fn explains(cause: &Finding, finding: &Finding) -> bool {
+    let is_about_it = cause.port == finding.port
+        && cause.class == finding.class
+        // What hits one node does not explain what hits another.
+        && cause.sources.iter().any(|source| finding.sources.contains(source));
+    EXPLAINS.contains(&(cause.code, finding.code))
+        && cause.confidence >= finding.confidence.min(Confidence::Inferred)
+        && (cause.port.is_none() || is_about_it)
+}
+
 /// Removes the findings that another one explains. A suspicion explains nothing that is surer than itself.
 pub fn apply(findings: &mut Vec<Finding>) {
-    let causes: Vec<_> = findings.iter().map(|finding| (finding.key(), finding.confidence)).collect();
-    findings.retain(|finding| {
-        !causes.iter().any(|((code, port, class), confidence)| {
-            EXPLAINS.contains(&(*code, finding.code))
-                && *confidence >= finding.confidence.min(Confidence::Inferred)
-                && (port.is_none() || (*port == finding.port && *class == finding.class))
-        })
-    });
+    let causes = findings.clone();
+    findings.retain(|finding| !causes.iter().any(|cause| explains(cause, finding)));
 }

@@ -7,6 +7,7 @@ use crate::domain::{
         list,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    history::Track,
     stage::{Place, Stage},
     tally::Dropped,
 };
@@ -66,15 +67,19 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// Fewer than one answered handshake in so many left unfinished is what peers do that go away in the middle of one.
 const RARE: u64 = 20;
 
+/// Attempts that were answered and whose final ACK was never taken; none where they are but a few of many.
+pub fn often_unfinished(case: &Case<'_>, track: &Track) -> u64 {
+    let unfinished = unfinished(case, track);
+    if unfinished * RARE < case.recent(track).answered() { 0 } else { unfinished }
+}
+
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
 fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if case.history.host_growth(case.now).listen_overflows? > 0 {
         return None;
     }
     let stuck = stuck(group, |track| {
-        let (recent, unfinished) = (case.recent(track), unfinished(case, track));
-        let is_rare = unfinished * RARE < recent.answered();
-        if recent.synack_retransmits == 0 || is_rare { 0 } else { unfinished }
+        if case.recent(track).synack_retransmits == 0 { 0 } else { often_unfinished(case, track) }
     });
     if stuck.is_empty() {
         return None;

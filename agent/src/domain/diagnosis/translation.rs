@@ -57,11 +57,13 @@ pub fn find(case: &Case<'_>, port: u16) -> Translation {
 /// Adds a note for each port that is translated.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     for port in &case.history.watch.ports {
-        let (summary, target) = match find(case, *port) {
+        let (summary, target, confidence) = match find(case, *port) {
             Translation::None => continue,
             Translation::To(local) => (
                 format!("port {port} is redirected to local port {local}; connections are followed there"),
                 local.to_string(),
+                // That the port is redirected is certain; where to, is what its sources do elsewhere.
+                Confidence::Inferred,
             ),
             Translation::Hidden => (
                 format!(
@@ -69,12 +71,13 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
                          connections are established and served cannot be seen"
                 ),
                 "unknown".to_owned(),
+                Confidence::Proven,
             ),
         };
         findings.push(Finding {
             code: Code::PortTranslated,
             severity: Severity::Note,
-            confidence: Confidence::Proven,
+            confidence,
             class: SourceClass::Other,
             port: Some(*port),
             sources: Vec::new(),

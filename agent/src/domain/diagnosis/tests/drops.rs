@@ -76,6 +76,78 @@ fn a_kernel_that_gives_no_reasons_proves_no_drop() {
 }
 
 #[test]
+fn drops_of_an_xdp_program_are_not_filed_anew_when_it_goes() {
+    let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    let dropped = |story: &mut Story| {
+        story.note_drop(NODE_A, Dropped::SynUnplaced, "NOT_SPECIFIED");
+        story.serve(NODE_B);
+    };
+    story.probes(40, dropped);
+    assert_eq!(story.conclusions(), [(Code::BpfDrop, Confidence::Proven, nodes(&[A]))]);
+    story.sample.foreign_xdp = None;
+    story.probes(30, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_cpu_that_cannot_keep_up_is_not_blamed_on_an_xdp_program() {
+    let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    story.probes(40, |story| {
+        story.note_drop(NODE_A, Dropped::SynBeforeHook, "CPU_BACKLOG");
+        story.serve(NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::HostDrop, Confidence::Proven, nodes(&[A]))]);
+}
+
+#[test]
+fn two_proofs_of_one_thing_are_one_finding() {
+    let mut story = Story::new();
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    story.probes(40, |story| {
+        story.drop(NODE_A, "TC_INGRESS");
+        story.note_drop(NODE_B, Dropped::SynBeforeHook, "XDP");
+    });
+    assert_eq!(story.conclusions(), [(Code::BpfDrop, Confidence::Proven, nodes(&[A, B]))]);
+}
+
+#[test]
+fn one_drop_in_many_is_a_note() {
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        (0..20).for_each(|_| story.serve(CLIENTS));
+        if second.is_multiple_of(10) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+        if second == 30 {
+            story.drop(CLIENTS, "NETFILTER_DROP");
+        }
+    });
+    let findings = story.findings();
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Note));
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+}
+
+#[test]
+fn what_hits_one_node_does_not_explain_what_hits_another() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.arrive(NODE_B);
+        story.count(|host| &mut host.out_no_routes, 1);
+        story.count(|host| &mut host.listen_drops, 1);
+    });
+    story.pass(2, |_, _| {});
+    let codes: Vec<_> = story.findings().iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [Code::HostFirewall, Code::NoReturnRoute]);
+}
+
+#[test]
 fn a_rule_that_drops_every_other_syn_does_not_flap() {
     let mut story = Story::new();
     story.pass(60, |story, second| {

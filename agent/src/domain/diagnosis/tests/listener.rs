@@ -24,6 +24,29 @@ fn nothing_listening_is_told_from_listening_elsewhere() {
 }
 
 #[test]
+fn an_application_that_has_started_by_now_is_no_fault() {
+    for (address, v6_only, serves) in [
+        ("0.0.0.0", false, true),
+        ("::", false, true),
+        ("::", true, false),
+        ("10.0.32.10", false, true),
+        ("10.0.99.1", false, false),
+        ("127.0.0.1", false, false),
+    ] {
+        let mut story = Story::new();
+        story.sample.listeners = Some(Vec::new());
+        story.probes(20, |story| {
+            refuse(story, NODE_A);
+            refuse(story, NODE_B);
+        });
+        let address = address.parse().expect("an address");
+        story.sample.listeners = Some(vec![Listener { v6_only, ..listener(address) }]);
+        story.pass(1, |_, _| {});
+        assert_eq!(story.conclusions().is_empty(), serves, "{address} {v6_only}: {:?}", story.findings());
+    }
+}
+
+#[test]
 fn without_a_reset_or_a_socket_table_it_is_not_proven() {
     let mut story = Story::new();
     story.sample.listeners = Some(Vec::new());

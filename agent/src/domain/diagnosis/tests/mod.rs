@@ -15,7 +15,7 @@ use std::{
 use crate::domain::{
     class::{ClientIp, Priors, Role},
     diagnosis::{Case, diagnose},
-    finding::{Code, Confidence, Finding},
+    finding::{Code, Confidence, Finding, Severity},
     history::{History, Watch},
     reason::Reason,
     sample::{BlindSpot, HostCounters, Listener, Sample, TallyKey},
@@ -25,6 +25,7 @@ use crate::domain::{
 };
 
 const PORT: u16 = 8080;
+const TASK: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 32, 10));
 const NODE_A: TallyKey = TallyKey { slot: 1, port: PORT };
 const NODE_B: TallyKey = TallyKey { slot: 2, port: PORT };
 const CLIENTS: TallyKey = TallyKey { slot: 3, port: PORT };
@@ -57,8 +58,9 @@ impl Story {
 
     fn with(sources: SourceTable) -> Self {
         let watch = Watch {
+            addresses: vec![TASK],
             ports: vec![PORT],
-            priors: Priors { client_ip: ClientIp::Preserved, health_port: None },
+            priors: Priors { client_ip: ClientIp::Preserved, ..Priors::default() },
             health_interval: Some(INTERVAL),
             expect_clients: false,
         };
@@ -152,7 +154,7 @@ impl Story {
 }
 
 fn listener(address: IpAddr) -> Listener {
-    Listener { address, port: PORT, backlog: 0, backlog_limit: 128 }
+    Listener { address, port: PORT, v6_only: false, backlog: 0, backlog_limit: 128 }
 }
 
 fn nodes(labels: &[&str]) -> Vec<String> {
@@ -181,6 +183,7 @@ fn a_healthy_service_under_load_has_no_findings() {
 #[test]
 fn every_finding_carries_evidence_and_advice() {
     let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
     story.probes(100, |story| {
         story.drop(NODE_A, "NETFILTER_DROP");
         story.drop(CLIENTS, "NO_SOCKET");

@@ -64,7 +64,7 @@ fn a_redirected_port_is_a_note_with_the_port_it_leads_to() {
     let mut story = Story::new();
     story.sample.listeners = Some(vec![Listener { port: 18080, ..listener(Ipv4Addr::UNSPECIFIED.into()) }]);
     story.probes(40, translated);
-    assert_eq!(story.conclusions(), [(Code::PortTranslated, Confidence::Proven, vec![])]);
+    assert_eq!(story.conclusions(), [(Code::PortTranslated, Confidence::Inferred, vec![])]);
     assert!(story.findings()[0].summary.contains("18080"));
 }
 

@@ -1,0 +1,76 @@
+//! Who is in front of the agent on tcx. The list of program ids is open to whoever may attach; names need CAP_SYS_ADMIN.
+
+use std::{
+    io,
+    mem::{offset_of, size_of},
+};
+
+use aya::programs::{SchedClassifier, TcAttachType};
+
+use crate::kernel::programs::INGRESS;
+
+/// Most programs on one hook (`BPF_MPROG_MAX`, include/linux/bpf_mprog.h, v6.6).
+const MAX_PROGRAMS: usize = 64;
+
+/// `BPF_PROG_QUERY` and `BPF_TCX_INGRESS` (include/uapi/linux/bpf.h, v6.6).
+const PROG_QUERY: libc::c_long = 16;
+const TCX_INGRESS: u32 = 46;
+
+/// The part of `union bpf_attr` that a query uses (include/uapi/linux/bpf.h, v6.6).
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_interface: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    program_ids: u64,
+    count: u32,
+    padding: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+const _: () = assert!(size_of::<Query>() == 64 && offset_of!(Query, program_ids) == 16);
+
+/// The first program of somebody else in front of the agent's own (`own`: its id) on the ingress of an interface: its id,
+/// and its name where that may be known. Runs in the target's namespace. `None` on kernels without tcx.
+pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
+    let ids = ingress_programs(index).ok()?;
+    let in_front: Vec<u32> = ids.into_iter().take_while(|id| *id != own).collect();
+    if in_front.is_empty() {
+        return None;
+    }
+    let known = SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
+    let known = known.map(|(_, programs)| programs).unwrap_or_default();
+    in_front.into_iter().find_map(|id| {
+        let program = known.iter().find(|program| program.id() == id);
+        match program.and_then(|program| program.name_as_str()) {
+            // Another agent lets every packet pass.
+            Some(INGRESS) => None,
+            Some(name) => Some(format!("id {id}, {name}")),
+            None => Some(format!("id {id}")),
+        }
+    })
+}
+
+/// Ids of the programs on the ingress of an interface, in the order they run.
+fn ingress_programs(index: u32) -> io::Result<Vec<u32>> {
+    let mut ids = [0u32; MAX_PROGRAMS];
+    let mut query = Query {
+        target_interface: index,
+        attach_type: TCX_INGRESS,
+        program_ids: ids.as_mut_ptr() as u64,
+        count: MAX_PROGRAMS as u32,
+        ..Query::default()
+    };
+    // SAFETY: the attribute is as long as its size says and zero where it is not used; `program_ids` points to room for
+    // `count` numbers, which lives until the call is over.
+    let failed = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(ids[..(query.count as usize).min(MAX_PROGRAMS)].to_vec())
+}
