@@ -17,6 +17,9 @@ use crate::{Netns, wait};
 /// How long a start may take: emulated machines are slow.
 pub const START: Duration = Duration::from_secs(30);
 
+/// Between two looks at what it wrote: short, because start times are measured with it.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// How long an end may take.
 const END: Duration = Duration::from_secs(15);
 
@@ -172,7 +175,7 @@ impl Agent {
                 let errors = self.errors();
                 panic!("waited in vain for {what}: {why}\n{shown}{errors}");
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(PAUSE);
         }
     }
 

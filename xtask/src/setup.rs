@@ -12,7 +12,7 @@ use crate::{cmd, workspace};
 
 /// What the lab calls.
 const LAB: &[Tool] =
-    &[("ip", "iproute2"), ("nft", "nftables"), ("bpftool", "bpftool"), ("tcpdump", "tcpdump")];
+    &[("ip", "iproute2"), ("nft", "nftables"), ("bpftool", "bpftool"), ("setpriv", "util-linux")];
 
 /// A compiler with a compiled `core` for BPF, the `cargo` and the clippy that belong to it.
 const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];

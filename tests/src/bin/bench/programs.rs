@@ -25,7 +25,7 @@ const NODE6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 0x17));
 /// Prefixes of each family; the node is the last one that is looked at.
 const PREFIXES: u8 = 16;
 
-/// One packet, the program it is given to, and what it may cost beyond an empty program (docs/kernel-support.md).
+/// One packet, the program it is given to, and what it is meant to cost beyond an empty program one day.
 struct Case {
     what: &'static str,
     side: Side,
