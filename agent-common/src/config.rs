@@ -75,6 +75,8 @@ pub struct Target {
     pub sock_family: u32,
     /// `sock_common.skc_num`: local port, host order
     pub sock_local_port: u32,
+    /// `sock_common.skc_dport`: peer port, network order
+    pub sock_peer_port: u32,
     /// `sock_common.skc_daddr`
     pub sock_peer4: u32,
     /// `sock_common.skc_v6_daddr`
@@ -87,7 +89,7 @@ pub struct Target {
     pub tcp_bytes_sent: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 4 * 27);
+const _: () = assert!(size_of::<Target>() == 4 * 28);
 
 /// An offset or argument that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
@@ -114,6 +116,7 @@ impl Target {
         sock_net: ABSENT,
         sock_family: ABSENT,
         sock_local_port: ABSENT,
+        sock_peer_port: ABSENT,
         sock_peer4: ABSENT,
         sock_peer6: ABSENT,
         sock_error: ABSENT,

@@ -34,6 +34,8 @@ pub mod flags {
     pub const SYN: u8 = 0x02;
     /// Reset the connection.
     pub const RST: u8 = 0x04;
+    /// Hand over what was written so far.
+    pub const PSH: u8 = 0x08;
     /// Acknowledgment field is significant.
     pub const ACK: u8 = 0x10;
 }
@@ -152,6 +154,12 @@ impl Location {
         bytes.u8_at(self.tcp + 13)
     }
 
+    /// Offset of what follows the TCP header.
+    #[inline(always)]
+    pub fn payload<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<usize> {
+        Some(self.tcp + (bytes.u8_at(self.tcp + 12)? >> 4 << 2) as usize)
+    }
+
     /// Source and destination port.
     #[inline(always)]
     pub fn ports<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<(u16, u16)> {
@@ -207,6 +215,15 @@ impl Address {
         }
     }
 
+    /// As IPv6 words; IPv4 as `::ffff:a.b.c.d`.
+    #[inline(always)]
+    pub const fn mapped(&self) -> [u32; 4] {
+        match self {
+            Self::V4(word) => [0, 0, 0xffff, *word],
+            Self::V6(words) => *words,
+        }
+    }
+
     /// The lowest 32 bits, host order.
     #[inline(always)]
     pub fn low(&self) -> u32 {
@@ -228,6 +245,12 @@ pub const fn is_syn(tcp_flags: u8) -> bool {
 #[inline(always)]
 pub const fn is_syn_ack(tcp_flags: u8) -> bool {
     tcp_flags & (flags::SYN | flags::RST | flags::ACK) == flags::SYN | flags::ACK
+}
+
+/// A segment in the middle of a connection that hands over what a writer wrote: the begin of a request is one.
+#[inline(always)]
+pub const fn is_push(tcp_flags: u8) -> bool {
+    tcp_flags & (flags::SYN | flags::RST | flags::PSH | flags::ACK) == flags::PSH | flags::ACK
 }
 
 /// A reset that acknowledges something: with sequence number zero it answers a SYN (RFC 9293 section 3.5.2, case 1).

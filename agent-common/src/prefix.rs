@@ -13,6 +13,12 @@ pub const OTHER_SLOT: u32 = 0;
 /// [`PrefixTable::count4`] or `count6` when that family is looked up in the trie instead.
 pub const IN_TRIE: u32 = u32::MAX;
 
+/// [`SlotRule::flags`]: remember the sender among the recent sources, because the slot is shared.
+pub const REMEMBER: u32 = 1;
+
+/// [`SlotRule::flags`]: look at what connections from there begin with, because probes and clients may share the address.
+pub const LOOK_AT_OPENINGS: u32 = 2;
+
 /// Value of a prefix: where its addresses are counted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,8 +27,8 @@ pub struct SlotRule {
     pub slot: u32,
     /// Low bits of the address (host order) that are added to `slot`; 0 for one slot for all.
     pub host_mask: u32,
-    /// Not zero: remember the sender among the recent sources, because the slot is shared.
-    pub remember: u32,
+    /// [`REMEMBER`], [`LOOK_AT_OPENINGS`].
+    pub flags: u32,
 }
 
 const _: () = assert!(size_of::<SlotRule>() == 12);
@@ -115,7 +121,7 @@ impl PrefixTable {
 
 impl SlotRule {
     /// The rule of a source that nothing names.
-    pub const OTHER: Self = Self { slot: OTHER_SLOT, host_mask: 0, remember: 1 };
+    pub const OTHER: Self = Self { slot: OTHER_SLOT, host_mask: 0, flags: REMEMBER };
 
     /// The slot of an address whose lowest 32 bits (host order) are `low`.
     #[inline(always)]
@@ -131,7 +137,7 @@ mod tests {
     use super::*;
 
     fn rule(slot: u32, host_mask: u32) -> SlotRule {
-        SlotRule { slot, host_mask, remember: 0 }
+        SlotRule { slot, host_mask, flags: 0 }
     }
 
     #[test]

@@ -26,6 +26,39 @@ pub struct Tally {
 
 const _: () = assert!(size_of::<Tally>() == 64 && align_of::<Tally>() == 8);
 
+/// How the connections of one (source slot, port) pair behaved, on one CPU.
+///
+/// Apart from [`Tally`], so that a counted SYN still touches one cache line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manners {
+    /// Of the tally's `served`, those that behaved like a health check.
+    pub probes_served: u64,
+    /// Of the tally's `unserved`, the same.
+    pub probes_unserved: u64,
+    /// TLS handshake records at the begin of a segment: what is inside cannot be told.
+    pub tls_openings: u64,
+    /// Connections that ended and behaved like a client's. Counted, not computed: two structs are not read at one moment.
+    pub clients: u64,
+}
+
+const _: () = assert!(size_of::<Manners>() == 32);
+
+/// A connection, as the tc hooks and the socket tracepoints can both name it: by its peer and the watched port, which may
+/// be another than the socket's own where the host translates it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionKey {
+    /// Peer address in host order, most significant word first; IPv4 as `::ffff:a.b.c.d`.
+    pub peer: [u32; 4],
+    /// Peer port, host order.
+    pub peer_port: u32,
+    /// Watched port index (see [`crate::config::PortTable`]).
+    pub port_index: u32,
+}
+
+const _: () = assert!(size_of::<ConnectionKey>() == 24);
+
 /// What the programs themselves failed to record, per CPU. Anything but zero is printed beside the verdict.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,4 +98,4 @@ pub struct RecentSources {
 
 const _: () = assert!(size_of::<RecentSources>() == 24 * RECENT_CELLS);
 
-crate::pod!(Tally, Loss, RecentSource, RecentSources);
+crate::pod!(Tally, Manners, ConnectionKey, Loss, RecentSource, RecentSources);

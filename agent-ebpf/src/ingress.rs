@@ -1,6 +1,9 @@
 //! tc ingress: an inbound SYN for a watched port is one more arrival of its source.
 
-use agent_common::packet::{self, Bytes};
+use agent_common::{
+    packet::{self, Bytes},
+    prefix::REMEMBER,
+};
 use aya_ebpf::programs::TcContext;
 
 use crate::{
@@ -39,7 +42,7 @@ fn count_in<B: Bytes>(bytes: &B) -> Option<()> {
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
     tallies::add_arrived(slot, port_index);
-    if rule.remember != 0 {
+    if rule.flags & REMEMBER != 0 {
         recent::remember(&address, slot, port_index);
     }
     Some(())

@@ -29,6 +29,12 @@ impl Socket {
         self.0.load(fact!(sock_local_port) as usize)
     }
 
+    /// Peer port, host order.
+    #[inline(always)]
+    pub fn peer_port(&self) -> Option<u16> {
+        self.0.load(fact!(sock_peer_port) as usize).map(u16::from_be)
+    }
+
     /// The peer; an IPv4 peer of a dual-stack socket as IPv4.
     #[inline(always)]
     pub fn peer(&self) -> Option<Address> {

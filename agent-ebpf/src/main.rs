@@ -12,6 +12,7 @@ mod egress;
 mod ingress;
 mod kernel;
 mod maps;
+mod opening;
 mod read;
 mod retransmit;
 mod source;
@@ -32,6 +33,13 @@ const NEXT: i32 = -1;
 #[classifier]
 pub fn hct_ingress(context: TcContext) -> i32 {
     ingress::count(&context);
+    NEXT
+}
+
+/// Looks at what connections from the NLB's nodes begin with.
+#[classifier]
+pub fn hct_openings(context: TcContext) -> i32 {
+    let _not_an_opening = opening::look(&context);
     NEXT
 }
 

@@ -4,8 +4,8 @@ use aya_ebpf::programs::RawTracePointContext;
 
 use crate::{
     kernel::Socket,
-    maps::{control, elsewhere, ports, tallies},
-    source,
+    maps::{control, elsewhere, ports, probes, tallies},
+    opening, source,
 };
 
 // include/net/tcp_states.h, unchanged since 2.6.
@@ -46,14 +46,18 @@ fn count_opened(socket: &Socket) -> Option<()> {
 }
 
 /// Served: the application sent something, or the peer sent nothing and the connection was not cut by this side.
-/// A TCP health check is of the second kind, whether it ends with FIN or RST.
+/// A TCP health check is of the second kind, whether it ends with FIN or RST; an HTTP health check is known by its begin.
 #[inline(always)]
 fn count_ended(socket: &Socket, new: u32) -> Option<()> {
     let port_index = ports::any(socket.local_port()?)?;
     let (received, sent) = socket.bytes()?;
     let cut_here = new == CLOSE && socket.error() == 0;
     // The peer's FIN counts as one byte received.
-    let served = sent > 0 || (received <= 1 && !cut_here);
-    tallies::add_ended(source::slot(&socket.peer()?), port_index, served);
+    let is_mute = received <= 1;
+    let served = sent > 0 || (is_mute && !cut_here);
+    let peer = socket.peer()?;
+    // Both questions, because asking also forgets.
+    let began_as_probe = probes::take(&opening::key(&peer, socket.peer_port()?, port_index));
+    tallies::add_ended(source::slot(&peer), port_index, served, began_as_probe || is_mute);
     Some(())
 }

@@ -40,7 +40,10 @@ rows! {
         after: Some(|lab| lab.firewall("input", &format!("tcp dport {} drop", lab.plan.port))),
         expected: |plan| {
             let sources = nodes(plan).map(|node| node.to_string());
-            vec![Expected::fault("host_firewall", "proven", "nlb_undecided", sources)]
+            vec![
+                Expected::fault("host_firewall", "proven", "nlb_undecided", sources.clone()),
+                Expected::shared(plan),
+            ]
         },
         beliefs: UNHEALTHY,
         verdict: "fault",
@@ -192,6 +195,19 @@ rows! {
         before: |lab| lab.block(&format!("tcp dport {}", lab.plan.other_port + 1)),
         expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &nodes(plan))],
         beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// The health check goes to a port that nobody told the agent of. Clients come, with the nodes' addresses, and are
+    /// served; not one connection is a health check.
+    clients_of_the_nodes_come_and_health_checks_do_not => Row {
+        clients: ClientPath::Translated,
+        probes: false,
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("probes_missing", "inferred", "nlb_undecided", sources)]
+        },
         verdict: "fault",
         ..HEALTHY
     };

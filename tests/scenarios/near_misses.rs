@@ -29,6 +29,13 @@ rows! {
         clients: ClientPath::Translated,
         speech: Speech::Http,
         requests_per_second: 200,
+        expected: |plan| vec![Expected::shared(plan)],
+        ..HEALTHY
+    };
+
+    all_is_well_behind_shared_addresses_over_tcp => Row {
+        clients: ClientPath::Translated,
+        expected: |plan| vec![Expected::shared(plan)],
         ..HEALTHY
     };
 

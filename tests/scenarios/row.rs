@@ -94,6 +94,12 @@ impl Expected {
         Self::fault(code, confidence, "client", [plan.client.subnet.to_string()])
     }
 
+    /// The note that probes and clients share the nodes' addresses.
+    pub fn shared(plan: &Plan) -> Self {
+        let sources = nodes(plan).map(|node| node.to_string());
+        Self { severity: "note", ..Self::fault("shared_source", "proven", "nlb_undecided", sources) }
+    }
+
     /// A fault of any class.
     pub fn fault(
         code: &'static str,

@@ -12,10 +12,10 @@ static ELSEWHERE: HashMap<ElsewhereKey, u64, 256> = HashMap::new();
 #[inline(always)]
 pub fn add(slot: u32, port: u16) {
     let key = ElsewhereKey { slot, port: port as u32 };
-    if let Some(count) = ELSEWHERE.get_ptr_mut(&key) {
+    if let Some(count) = ELSEWHERE.get_ptr_mut(key) {
         // SAFETY: a non-null, 8-byte aligned map value, written by atomics only; userspace deletes no entry.
         unsafe { atomic::add_one(count) };
-    } else if ELSEWHERE.insert(&key, 1, 0).is_err() {
+    } else if ELSEWHERE.insert(key, 1, 0).is_err() {
         loss::add_elsewhere();
     }
 }

@@ -5,7 +5,9 @@ pub mod drops;
 pub mod elsewhere;
 pub mod ports;
 pub mod prefixes;
+pub mod probes;
 pub mod recent;
+pub mod scratch;
 pub mod tallies;
 
 mod loss;

@@ -3,7 +3,7 @@
 //! The tc hooks run with softirqs off and add plainly. Tracepoints can interrupt one another on a CPU, so they add
 //! with an atomic instruction. No field is written by both.
 
-use agent_common::tally::Tally;
+use agent_common::tally::{Manners, Tally};
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 
 use crate::{atomic, target::fact};
@@ -17,6 +17,15 @@ fn tally(slot: u32, port_index: u32) -> Option<*mut Tally> {
     TALLIES.get_ptr_mut(slot.wrapping_mul(fact!(port_count)).wrapping_add(port_index))
 }
 
+/// As the tallies.
+#[btf_map]
+static MANNERS: PerCpuArray<Manners, 1> = PerCpuArray::new();
+
+#[inline(always)]
+fn manners(slot: u32, port_index: u32) -> Option<*mut Manners> {
+    MANNERS.get_ptr_mut(slot.wrapping_mul(fact!(port_count)).wrapping_add(port_index))
+}
+
 /// Adds one, plainly, to a field of this CPU's tally.
 macro_rules! add {
     ($slot:expr, $port_index:expr, $($field:ident),+) => {
@@ -27,12 +36,12 @@ macro_rules! add {
     };
 }
 
-/// Adds one atomically to a field of this CPU's tally.
+/// Adds one atomically to a field of what a map holds for this CPU.
 macro_rules! add_atomic {
-    ($slot:expr, $port_index:expr, $field:ident) => {
-        if let Some(tally) = tally($slot, $port_index) {
+    ($counters:expr, $field:ident) => {
+        if let Some(counters) = $counters {
             // SAFETY: a non-null, 8-byte aligned map value that lives as long as the program; only atomics write it.
-            unsafe { atomic::add_one(&raw mut (*tally).$field) };
+            unsafe { atomic::add_one(&raw mut (*counters).$field) };
         }
     };
 }
@@ -62,21 +71,32 @@ pub fn add_refused(slot: u32, port_index: u32) {
 /// A SYN-ACK was sent again.
 #[inline(always)]
 pub fn add_synack_retransmit(slot: u32, port_index: u32) {
-    add_atomic!(slot, port_index, synack_retransmits);
+    add_atomic!(tally(slot, port_index), synack_retransmits);
 }
 
 /// A handshake was completed.
 #[inline(always)]
 pub fn add_established(slot: u32, port_index: u32) {
-    add_atomic!(slot, port_index, established);
+    add_atomic!(tally(slot, port_index), established);
 }
 
-/// A connection ended.
+/// A connection ended; `is_probe` when it behaved like a health check.
 #[inline(always)]
-pub fn add_ended(slot: u32, port_index: u32, served: bool) {
+pub fn add_ended(slot: u32, port_index: u32, served: bool, is_probe: bool) {
     if served {
-        add_atomic!(slot, port_index, served);
+        add_atomic!(tally(slot, port_index), served);
     } else {
-        add_atomic!(slot, port_index, unserved);
+        add_atomic!(tally(slot, port_index), unserved);
     }
+    match (is_probe, served) {
+        (true, true) => add_atomic!(manners(slot, port_index), probes_served),
+        (true, false) => add_atomic!(manners(slot, port_index), probes_unserved),
+        (false, _) => add_atomic!(manners(slot, port_index), clients),
+    }
+}
+
+/// TLS began.
+#[inline(always)]
+pub fn add_tls_opening(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), tls_openings);
 }

@@ -43,11 +43,13 @@ pub enum Code {
     ReplyDropped,
     /// Traffic to the port is redirected inside the host.
     PortTranslated,
+    /// Health checks and clients come from the same addresses.
+    SharedSource,
 }
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -64,6 +66,7 @@ impl Code {
         Self::ReplyLost,
         Self::ReplyDropped,
         Self::PortTranslated,
+        Self::SharedSource,
     ];
 
     /// The name in every output.
@@ -85,6 +88,7 @@ impl Code {
             Self::ReplyLost => "reply_lost",
             Self::ReplyDropped => "reply_dropped",
             Self::PortTranslated => "port_translated",
+            Self::SharedSource => "shared_source",
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use crate::domain::{
     class::{Priors, SourceClass},
+    rhythm::Rhythm,
     sample::{HostCounters, Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
     tally::{Tally, growth},
@@ -18,8 +19,8 @@ use crate::domain::{
 /// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Shortest and longest interval an NLB health check can have (AWS, NLB health check settings).
-const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
+const ENOUGH: u64 = 3;
 
 /// A handshake under way is no lost one: attempts younger than this are not held against anybody. The kernel sends a
 /// SYN-ACK again after one second (TCP_TIMEOUT_INIT, include/net/tcp.h, v6.1).
@@ -45,13 +46,14 @@ pub struct Watch {
 pub struct Track {
     /// Since the agent began to watch.
     pub total: Tally,
-    /// When the first SYN was seen.
-    pub first_arrival: Option<Duration>,
-    /// When the latest SYN was seen.
-    pub last_arrival: Option<Duration>,
+    /// SYNs.
+    pub arrivals: Rhythm,
+    /// Connections that behaved like a health check, when they ended.
+    pub probes: Rhythm,
+    /// When the latest connection that behaved like a client's ended.
+    pub last_client: Option<Duration>,
     /// Differences between readings, oldest first, one window long; readings without a difference are left out.
     steps: VecDeque<(Duration, Tally)>,
-    gaps: VecDeque<Duration>,
 }
 
 impl Track {
@@ -63,16 +65,32 @@ impl Track {
             return;
         }
         if step.arrived > 0 {
-            if let Some(last) = self.last_arrival.replace(at) {
-                self.gaps.push_back(at - last);
-                if self.gaps.len() > 8 {
-                    self.gaps.pop_front();
-                }
-            }
-            self.first_arrival.get_or_insert(at);
+            self.arrivals.note(at);
+        }
+        if step.probes() > 0 {
+            self.probes.note(at);
+        }
+        if step.clients > 0 {
+            self.last_client = Some(at);
         }
         self.total.add(&step);
         self.steps.push_back((at, step));
+    }
+
+    /// What the connections that ended so far say about the source.
+    pub fn manner(&self) -> Manner {
+        let (probes, clients) = (self.total.probes(), self.total.clients);
+        if self.total.tls_openings > 0 {
+            Manner::Hidden
+        } else if probes > 0 && clients > 0 {
+            Manner::Mixed
+        } else if probes >= ENOUGH {
+            Manner::ProbesOnly
+        } else if clients >= ENOUGH {
+            Manner::ClientsOnly
+        } else {
+            Manner::Unknown
+        }
     }
 
     /// Sum of the readings after `from` up to and including `to`.
@@ -83,28 +101,21 @@ impl Track {
         }
         sum
     }
+}
 
-    /// How often a SYN comes, and in how long the next is due; when there were three pauses at least, none much longer
-    /// than another.
-    pub fn rhythm(&self, now: Duration) -> Option<(Duration, Duration)> {
-        let (shortest, longest) = (self.gaps.iter().min()?, self.gaps.iter().max()?);
-        if self.gaps.len() < 3 || *longest > *shortest * 3 / 2 {
-            return None;
-        }
-        let every = self.gaps.iter().sum::<Duration>() / self.gaps.len() as u32;
-        let due = self.last_arrival? + every;
-        (now <= due + every).then(|| (every, due.saturating_sub(now)))
-    }
-
-    /// The longest pause between arrivals, as a cautious guess at the interval: once there were four pauses in a
-    /// minute's watching or more.
-    fn learned_interval(&self, now: Duration) -> Option<Duration> {
-        let watched = now.checked_sub(self.first_arrival?)?;
-        if self.gaps.len() < 4 || watched < Duration::from_secs(60) {
-            return None;
-        }
-        self.gaps.iter().max().map(|gap| (*gap).clamp(INTERVAL_RANGE.0, INTERVAL_RANGE.1))
-    }
+/// What kind of connections a source makes, as far as their behaviour tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Too few have ended.
+    Unknown,
+    /// Health checks.
+    ProbesOnly,
+    /// Anything but health checks.
+    ClientsOnly,
+    /// Both.
+    Mixed,
+    /// They are encrypted.
+    Hidden,
 }
 
 /// Trouble of one kind that one source has, in the current window.
@@ -191,7 +202,7 @@ impl History {
             .tracks
             .iter()
             .filter(|(key, _)| self.class(**key, sources) == SourceClass::NlbProbe)
-            .filter_map(|(_, track)| track.learned_interval(at))
+            .filter_map(|(_, track)| track.arrivals.learned_interval(at))
             .max();
     }
 
@@ -219,14 +230,23 @@ impl History {
         }
         keys.iter()
             .filter(|key| self.class(**key, sources) == SourceClass::NlbProbe)
-            .filter_map(|key| self.tracks.get(key)?.learned_interval(now))
+            .filter_map(|key| self.tracks.get(key)?.arrivals.learned_interval(now))
             .max()
             .unwrap_or(DEFAULT_INTERVAL)
     }
 
-    /// Class of a tally.
+    /// Class of a tally: what the operator said of its source, unless its connections say otherwise.
     pub fn class(&self, key: TallyKey, sources: &SourceTable) -> SourceClass {
-        self.watch.priors.classify(sources.role(key.slot), key.port)
+        let prior = self.watch.priors.classify(sources.role(key.slot), key.port);
+        let Some(track) = self.tracks.get(&key) else { return prior };
+        match (prior, track.manner()) {
+            (SourceClass::NlbUndecided, Manner::ProbesOnly) => SourceClass::NlbProbe,
+            // Clients carry a node's address after all, as those of PrivateLink do whatever the setting.
+            (SourceClass::NlbProbe, Manner::Mixed | Manner::ClientsOnly) if track.total.clients >= ENOUGH => {
+                SourceClass::NlbUndecided
+            }
+            (prior, _) => prior,
+        }
     }
 
     /// What each source did, by slot and port.

@@ -9,6 +9,7 @@ pub mod finding;
 pub mod history;
 pub mod ledger;
 pub mod reason;
+pub mod rhythm;
 pub mod sample;
 pub mod sources;
 pub mod stage;

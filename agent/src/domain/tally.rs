@@ -38,6 +38,14 @@ pub struct Tally {
     pub served: u64,
     /// Connections that ended without either.
     pub unserved: u64,
+    /// Of `served`, those that behaved like a health check: they said so, or sent nothing and were closed.
+    pub probes_served: u64,
+    /// Of `unserved`, the same.
+    pub probes_unserved: u64,
+    /// Connections that ended and behaved like a client's.
+    pub clients: u64,
+    /// TLS handshakes begun: what is inside such a connection cannot be told.
+    pub tls_openings: u64,
     /// Dropped packets by what and why.
     pub drops: BTreeMap<(Dropped, Reason), u64>,
 }
@@ -59,6 +67,11 @@ impl Tally {
     /// Connection attempts that were answered: SYN-ACKs without their retransmissions.
     pub fn answered(&self) -> u64 {
         self.synacks.saturating_sub(self.synack_retransmits)
+    }
+
+    /// Connections that ended and behaved like a health check.
+    pub fn probes(&self) -> u64 {
+        self.probes_served + self.probes_unserved
     }
 
     /// SYNs that met no socket.
@@ -114,6 +127,10 @@ impl Tally {
         self.established += other.established;
         self.served += other.served;
         self.unserved += other.unserved;
+        self.probes_served += other.probes_served;
+        self.probes_unserved += other.probes_unserved;
+        self.clients += other.clients;
+        self.tls_openings += other.tls_openings;
         for (key, count) in &other.drops {
             *self.drops.entry(*key).or_default() += count;
         }
@@ -137,6 +154,10 @@ impl Tally {
             established: growth(self.established, earlier.established),
             served: growth(self.served, earlier.served),
             unserved: growth(self.unserved, earlier.unserved),
+            probes_served: growth(self.probes_served, earlier.probes_served),
+            probes_unserved: growth(self.probes_unserved, earlier.probes_unserved),
+            clients: growth(self.clients, earlier.clients),
+            tls_openings: growth(self.tls_openings, earlier.tls_openings),
             drops,
         }
     }

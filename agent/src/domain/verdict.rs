@@ -8,6 +8,7 @@ use crate::domain::{
     class::SourceClass,
     diagnosis::{Case, Translation, expected, often_unfinished, translation, unaccounted},
     finding::Finding,
+    history::Track,
     sample::BlindSpot,
     stage::Stage,
 };
@@ -138,6 +139,13 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
     for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
         if node.recent.arrived == 0 {
             reasons.push(format!("no SYN from {} in the last {} s", node.label, window_seconds(case)));
+        } else if node.by_behaviour && node.recent.probes_served == 0 {
+            reasons.push(format!(
+                "{} health checks from {} in the last {} s, none served",
+                node.recent.probes(),
+                node.label,
+                window_seconds(case)
+            ));
         } else if node.recent.served == 0 {
             reasons.push(format!("{} SYNs from {} and none served yet", node.recent.arrived, node.label));
         }
@@ -155,8 +163,12 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
 
 fn clients_seen(case: &Case<'_>) -> bool {
     case.groups().iter().any(|group| {
-        matches!(group.class, SourceClass::Client | SourceClass::ClientViaNlb)
-            && group.members.iter().any(|(_, track)| track.total.arrived > 0)
+        let is_client = |track: &Track| match group.class {
+            class if class.is_client() => track.total.arrived > 0,
+            SourceClass::NlbUndecided => track.total.clients > 0,
+            _ => false,
+        };
+        group.members.iter().any(|(_, track)| is_client(track))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
         clsact::{Clsact, PRIORITY},
-        programs::{EGRESS, INGRESS, Programs, cause},
+        programs::{EGRESS, INGRESS, OPENINGS, Programs, cause},
     },
 };
 
@@ -30,25 +30,45 @@ pub enum AttachMode {
 pub struct Attachment {
     links: Vec<SchedClassifierLink>,
     clsact: Option<Clsact>,
-    /// What is hooked up, such as `tcx ingress`.
+    /// The hook of the program that looks at openings.
+    pub openings: Option<String>,
+    /// What is hooked up and counts, such as `tcx ingress`.
     pub hooks: Vec<String>,
     /// What is not.
     pub blind_spots: Vec<BlindSpot>,
 }
 
 impl Attachment {
-    /// Hooks up both programs. Runs in the target's namespace. What fails becomes a blind spot.
-    pub fn attach(programs: &mut Programs, interface: &str, index: u32, mode: AttachMode) -> Self {
+    /// Hooks up the programs that count and, `with_openings`, the one that tells probes from clients of the same address.
+    /// Runs in the target's namespace. What fails becomes a blind spot.
+    pub fn attach(
+        programs: &mut Programs,
+        interface: &str,
+        index: u32,
+        mode: AttachMode,
+        with_openings: bool,
+    ) -> Self {
         let mut attachment = Self::default();
-        for (name, side, stage, text) in [
-            (INGRESS, TcAttachType::Ingress, Stage::Arrived, "arriving SYNs"),
-            (EGRESS, TcAttachType::Egress, Stage::Answered, "leaving SYN-ACKs"),
+        // On tcx whoever comes first is first no longer: the one that counts goes last.
+        for (name, side, stages, text) in [
+            (
+                OPENINGS,
+                TcAttachType::Ingress,
+                &[][..],
+                "which connections of a shared address are health checks",
+            ),
+            (INGRESS, TcAttachType::Ingress, &[Stage::Arrived], "arriving SYNs"),
+            (EGRESS, TcAttachType::Egress, &[Stage::Answered], "leaving SYN-ACKs"),
         ] {
+            if name == OPENINGS && !with_openings {
+                continue;
+            }
             match attachment.attach_one(programs, name, (interface, index), side, mode) {
+                Ok(hook) if name == OPENINGS => attachment.openings = Some(format!("{hook} (openings)")),
                 Ok(hook) => attachment.hooks.push(hook),
                 Err(error) => attachment.blind_spots.push(BlindSpot {
                     id: name,
-                    stages: vec![stage],
+                    stages: stages.to_vec(),
                     text: format!("tc program {name} on {interface}: {error}; not seen: {text}"),
                 }),
             }
@@ -81,7 +101,9 @@ impl Attachment {
             self.clsact = Some(Clsact::prepare(interface, index).map_err(|error| cause(&error))?);
         }
         let handle = self.clsact.as_ref().map(Clsact::handle).unwrap_or_default();
-        let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, classid: None });
+        // One handle can be used once at a priority.
+        let priority = if name == OPENINGS { PRIORITY + 1 } else { PRIORITY };
+        let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
         self.links.push(take_link(program, interface, side, options).map_err(|error| cause(&error))?);
         Ok(format!("clsact {side_name}"))
     }

@@ -19,7 +19,7 @@ use std::os::linux::net::SocketAddrExt as _;
 
 use crate::kernel::{
     netlink::{Kind, request},
-    programs::{EGRESS, INGRESS},
+    programs::is_ours,
 };
 
 /// In front of every filter that asks for a place, and of most that do not (the kernel counts down from 49152).
@@ -122,7 +122,7 @@ fn ours(index: u32) -> io::Result<Vec<Filter>> {
     let is_ours = |message: &TcMessage| {
         message.attributes.iter().any(|attribute| match attribute {
             TcAttribute::Options(options) => options.iter().any(|option| match option {
-                TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => name == INGRESS || name == EGRESS,
+                TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => is_ours(name),
                 _ => false,
             }),
             _ => false,

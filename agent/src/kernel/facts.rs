@@ -70,6 +70,7 @@ impl KernelFacts {
             sock_net: at("sock_common", &["skc_net", "net"]),
             sock_family: at("sock_common", &["skc_family"]),
             sock_local_port: at("sock_common", &["skc_num"]),
+            sock_peer_port: at("sock_common", &["skc_dport"]),
             sock_peer4: at("sock_common", &["skc_daddr"]),
             sock_peer6: at("sock_common", &["skc_v6_daddr"]),
             sock_error: at("sock", &["sk_err"]),
@@ -105,6 +106,7 @@ impl KernelFacts {
         let socket = [
             facts.sock_family,
             facts.sock_local_port,
+            facts.sock_peer_port,
             facts.sock_peer4,
             facts.sock_peer6,
             facts.sock_error,

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
     drop::{DropKey, ElsewhereKey},
-    prefix::{IN_TRIE, Prefix4, Prefix6, PrefixTable, SCANNED_PREFIXES, SlotRule},
-    tally::{Loss, RecentSources, Tally},
+    prefix::{
+        IN_TRIE, LOOK_AT_OPENINGS, Prefix4, Prefix6, PrefixTable, REMEMBER, SCANNED_PREFIXES, SlotRule,
+    },
+    tally::{Loss, Manners, RecentSources, Tally},
 };
 use aya::{
     Ebpf, Pod,
@@ -17,7 +19,10 @@ use aya::{
 };
 use ipnet::IpNet;
 
-use crate::domain::sources::{Source, SourceTable};
+use crate::domain::{
+    class::Role,
+    sources::{Source, SourceTable},
+};
 
 /// A map is missing or refuses.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,7 @@ pub enum MapAccessError {
 /// The maps of one target.
 pub struct Maps {
     tallies: PerCpuArray<MapData, Tally>,
+    manners: PerCpuArray<MapData, Manners>,
     drops: PerCpuHashMap<MapData, DropKey, u64>,
     elsewhere: HashMap<MapData, ElsewhereKey, u64>,
     loss: PerCpuArray<MapData, Loss>,
@@ -81,6 +87,7 @@ impl Maps {
     pub fn take(object: &mut Ebpf, port_count: u32) -> Result<Self, MapAccessError> {
         Ok(Self {
             tallies: take(object, "TALLIES")?,
+            manners: take(object, "MANNERS")?,
             drops: take(object, "DROPS")?,
             elsewhere: take(object, "ELSEWHERE")?,
             loss: take(object, "LOSS")?,
@@ -186,6 +193,21 @@ impl Maps {
         Ok(sum)
     }
 
+    /// How the connections of a slot and a port index behaved, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn manners(&self, slot: u32, port_index: u32) -> Result<Manners, MapAccessError> {
+        let per_cpu = self.manners.get(&(slot * self.port_count + port_index), 0).map_err(at("MANNERS"))?;
+        Ok(per_cpu.iter().fold(Manners::default(), |sum, one| Manners {
+            probes_served: sum.probes_served + one.probes_served,
+            probes_unserved: sum.probes_unserved + one.probes_unserved,
+            tls_openings: sum.tls_openings + one.tls_openings,
+            clients: sum.clients + one.clients,
+        }))
+    }
+
     /// All counted drops, summed over the CPUs.
     ///
     /// # Errors
@@ -241,7 +263,9 @@ impl Maps {
 }
 
 fn rule(source: &Source) -> SlotRule {
-    SlotRule { slot: source.slot, host_mask: source.slots - 1, remember: u32::from(source.is_shared()) }
+    let remember = if source.is_shared() { REMEMBER } else { 0 };
+    let look = if source.role == Role::Node { LOOK_AT_OPENINGS } else { 0 };
+    SlotRule { slot: source.slot, host_mask: source.slots - 1, flags: remember | look }
 }
 
 fn prefix4(source: &Source) -> Option<Prefix4> {
@@ -270,7 +294,7 @@ const _: () = _values_are_plain::<Tally>();
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{class::Role, sources::Origin};
+    use crate::domain::sources::Origin;
 
     #[test]
     fn prefixes_are_written_as_the_programs_compare_them() {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use agent_common::{config::Target as TargetFacts, drop::DropKind};
+use agent_common::{config::Target as TargetFacts, drop::DropKind, tally::Manners};
 use aya_log::EbpfLogger;
 
 use crate::{
@@ -76,6 +76,8 @@ pub struct Options<'a> {
     pub btf: &'a Path,
     /// tcx or clsact.
     pub attach: AttachMode,
+    /// Whether probes are to be told from clients of the same address.
+    pub with_openings: bool,
     /// Entries of the drop table.
     pub drop_entries: u32,
 }
@@ -133,8 +135,9 @@ impl Observer {
             blind_spots.append(&mut programs.blind_spots);
         }
         let (name, index) = (target.interface.name.clone(), target.interface.index);
-        let attachment =
-            target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
+        let attachment = target
+            .namespace
+            .run(|| Attachment::attach(&mut programs, &name, index, options.attach, options.with_openings))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         let observer = Self { target, facts, programs, attachment, maps, log, lost_sources: 0, blind_spots };
         Ok(observer)
@@ -148,7 +151,8 @@ impl Observer {
     /// What is hooked up.
     pub fn hooks(&self) -> Vec<String> {
         let tracepoints = self.programs.tracepoints.iter().map(|name| (*name).to_owned());
-        self.attachment.hooks.iter().cloned().chain(tracepoints).collect()
+        let openings = self.attachment.openings.iter().cloned();
+        self.attachment.hooks.iter().cloned().chain(openings).chain(tracepoints).collect()
     }
 
     /// What cannot be seen on this host.
@@ -248,7 +252,8 @@ impl Observer {
             for (index, port) in self.target.ports.iter().enumerate() {
                 let counted = self.maps.tally(slot, index as u32)?;
                 if counted != agent_common::tally::Tally::default() {
-                    tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted));
+                    let manners = self.maps.manners(slot, index as u32)?;
+                    tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted, &manners));
                 }
             }
         }
@@ -293,7 +298,7 @@ impl Drop for Observer {
     }
 }
 
-fn from_kernel(counted: &agent_common::tally::Tally) -> Tally {
+fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally {
     Tally {
         arrived: counted.arrived,
         synacks: counted.answered,
@@ -303,6 +308,10 @@ fn from_kernel(counted: &agent_common::tally::Tally) -> Tally {
         established: counted.established,
         served: counted.served,
         unserved: counted.unserved,
+        probes_served: manners.probes_served,
+        probes_unserved: manners.probes_unserved,
+        clients: manners.clients,
+        tls_openings: manners.tls_openings,
         drops: BTreeMap::new(),
     }
 }

@@ -17,10 +17,17 @@ use crate::{
 /// The eBPF object, built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent-programs"));
 
-/// Names of the two tc programs, as `tc filter show` and `bpftool net` print them.
+/// Names of the tc programs, as `tc filter show` and `bpftool net` print them.
 pub const INGRESS: &str = "hct_ingress";
 /// See [`INGRESS`].
 pub const EGRESS: &str = "hct_egress";
+/// See [`INGRESS`]; attached only where an NLB is named.
+pub const OPENINGS: &str = "hct_openings";
+
+/// Whether a program of this name is one of an agent's.
+pub fn is_ours(name: &str) -> bool {
+    [INGRESS, EGRESS, OPENINGS].contains(&name)
+}
 
 /// How large the maps are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,7 @@ impl Programs {
             .override_global("TARGET", target, true)
             .override_global("AYA_LOG_LEVEL", &log_level, false)
             .map_max_entries("TALLIES", sizes.slots * sizes.ports)
+            .map_max_entries("MANNERS", sizes.slots * sizes.ports)
             .map_max_entries("DROPS", sizes.drops)
             .map_max_entries("TRIE4", sizes.trie4.max(1))
             .map_max_entries("TRIE6", sizes.trie6.max(1))

@@ -32,7 +32,7 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
         });
         for answer in request(NETLINK_SOCK_DIAG, Kind::Dump, message)? {
             let SockDiagMessage::InetResponse(response) = answer else { continue };
-            let v6_only = response.nlas.iter().any(|attribute| *attribute == Nla::SkV6Only(true));
+            let v6_only = response.nlas.contains(&Nla::SkV6Only(true));
             listeners.push(Listener {
                 v6_only,
                 address: response.header.socket_id.source_address,

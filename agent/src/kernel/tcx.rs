@@ -7,7 +7,7 @@ use std::{
 
 use aya::programs::{SchedClassifier, TcAttachType};
 
-use crate::kernel::programs::INGRESS;
+use crate::kernel::programs::is_ours;
 
 /// Most programs on one hook (`BPF_MPROG_MAX`, include/linux/bpf_mprog.h, v6.6).
 const MAX_PROGRAMS: usize = 64;
@@ -49,7 +49,7 @@ pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
         let program = known.iter().find(|program| program.id() == id);
         match program.and_then(|program| program.name_as_str()) {
             // Another agent lets every packet pass.
-            Some(INGRESS) => None,
+            Some(name) if is_ours(name) => None,
             Some(name) => Some(format!("id {id}, {name}")),
             None => Some(format!("id {id}")),
         }

@@ -102,6 +102,9 @@ struct Report<'a> {
     established: u64,
     served: u64,
     synack_retransmits: u64,
+    probes_ended: u64,
+    probes_served: u64,
+    clients_ended: u64,
     drop_reasons: BTreeMap<&'static str, u64>,
 }
 
@@ -125,6 +128,9 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
         established: row.tally.established,
         served: row.tally.served,
         synack_retransmits: row.tally.synack_retransmits,
+        probes_ended: row.tally.probes(),
+        probes_served: row.tally.probes_served,
+        clients_ended: row.tally.clients,
         drop_reasons: row.drop_reasons(),
     };
     encode(&Line { head, body })

@@ -56,6 +56,9 @@ fn a_report_has_every_count() {
         tally: Tally {
             arrived: 8,
             synacks: 5,
+            probes_served: 2,
+            probes_unserved: 1,
+            clients: 1,
             synack_retransmits: 1,
             established: 4,
             served: 3,
@@ -72,7 +75,8 @@ fn a_report_has_every_count() {
         json!({
             "schema": 1, "time": "T", "kind": "report", "interface": "eth0", "port": 8080, "class": "nlb_probe",
             "source": "10.0.1.23", "window_seconds": 1.5, "arrived": 8, "dropped": 2, "refused": 0, "admitted": 6,
-            "answered": 4, "established": 4, "served": 3, "synack_retransmits": 1,
+            "answered": 4, "established": 4, "served": 3, "probes_ended": 3, "probes_served": 2, "clients_ended": 1,
+            "synack_retransmits": 1,
             "drop_reasons": {"NETFILTER_DROP": 2}
         })
     );

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::{
     domain::{
+        class::SourceClass,
         finding::{Finding, Severity},
         sample::BlindSpot,
         stage::Stage,
@@ -97,6 +98,9 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
                 if dies_here { format!("{} x", row.stage(stage)) } else { row.stage(stage).to_string() };
             let _always_fits = write!(cells, " {count:>cell_width$}");
         }
+        if let Some(kinds) = kinds(row) {
+            cells.push_str(&kinds);
+        }
         match (row.trouble, row.rhythm) {
             (Some((_, place)), _) => line(text, format_args!("{cells}     {}", place.name())),
             (None, Some((every, next))) => {
@@ -112,6 +116,13 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
             (None, None) => line(text, format_args!("{cells}")),
         }
     }
+}
+
+/// What the connections that ended were, where a source makes both kinds.
+fn kinds(row: &Row) -> Option<String> {
+    let (probes, clients) = (row.tally.probes(), row.tally.clients);
+    let is_shared = row.class == SourceClass::NlbUndecided && probes + clients > 0;
+    is_shared.then(|| format!("     {probes} health checks, {clients} clients ended"))
 }
 
 /// One finding: what and where, then what to change. With several ports it says which.

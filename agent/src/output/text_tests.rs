@@ -124,6 +124,15 @@ fn blind_spots_are_printed_with_a_fault_too() {
 }
 
 #[test]
+fn a_source_that_makes_both_kinds_of_connections_says_how_many_of_each() {
+    let mut row = row(SourceClass::NlbUndecided, "10.0.1.23", 42);
+    (row.tally.probes_served, row.tally.clients) = (2, 40);
+    let mut text = String::new();
+    table(&mut text, &[row], false);
+    assert!(text.contains("42     2 health checks, 40 clients ended\n"), "{text}");
+}
+
+#[test]
 fn colour_only_where_it_is_wanted() {
     assert!(finding(&dropped(), false, true).starts_with("\x1b[31mFAULT\x1b[0m"));
     assert!(!finding(&dropped(), false, false).contains('\x1b'));

@@ -102,7 +102,8 @@ pub fn rows(
             continue;
         }
         shown.push(key);
-        rows.push(row(case, key, tally, findings, track.rhythm(case.now)));
+        let rhythm = track.arrivals.regular(case.now).or_else(|| track.probes.regular(case.now));
+        rows.push(row(case, key, tally, findings, rhythm));
     }
     for source in case.sources.iter() {
         for port in &case.history.watch.ports {

@@ -73,8 +73,12 @@ impl Target {
         };
         let addresses = interface.addresses.clone();
         let target = observer::Target { namespace, interface, ports: ports.clone() };
-        let options =
-            Options { btf: &settings.btf, attach: settings.attach, drop_entries: settings.drop_entries };
+        let options = Options {
+            btf: &settings.btf,
+            attach: settings.attach,
+            with_openings: !settings.nlbs.is_empty(),
+            drop_entries: settings.drop_entries,
+        };
         let observer = Observer::start(target, &sources, &options)?;
         if observer.is_blind() {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();

@@ -35,13 +35,13 @@ pub fn other_tc(context: TcContext) -> i32 {
         let is_syn = is_tcp && read_tc::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN;
         if is_syn { read_tc(&context, source(next)).map(u32::from_be_bytes) } else { None }
     });
-    let Some(syn_from) = syn_from else { return TC_ACT_OK as i32 };
+    let Some(syn_from) = syn_from else { return TC_ACT_OK };
     if let Some(seen) = OTHER_SEEN.get_ptr_mut(0) {
         // SAFETY: a non-null, aligned value of this CPU's own; a tc program does not interrupt itself.
         unsafe { *seen += 1 };
     }
     let dropped = dropped_source();
-    if dropped != 0 && syn_from == dropped { TC_ACT_SHOT as i32 } else { TC_ACT_OK as i32 }
+    if dropped != 0 && syn_from == dropped { TC_ACT_SHOT } else { TC_ACT_OK }
 }
 
 /// Nothing: what calling a program costs by itself.

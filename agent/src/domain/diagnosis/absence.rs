@@ -119,7 +119,12 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
         summary: format!(
-            "no SYN from {} in {} s of watching, {} was expected every {}",
+            "{} from {} in {} s of watching, {} was expected every {}",
+            if never.iter().all(|node| node.by_behaviour) {
+                "clients, and no health check,"
+            } else {
+                "no SYN"
+            },
             list(&sources),
             waited.as_secs(),
             if sources.len() == 1 { "one" } else { "one of each" },
@@ -127,7 +132,12 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         ),
         advice: with_candidates(case),
         evidence: vec![
-            Fact::count("syns_arrived", 0, FactOrigin::Hook),
+            Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
+            Fact::count(
+                "client_connections",
+                never.iter().map(|node| node.recent.clients).sum(),
+                FactOrigin::Hook,
+            ),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
             Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
@@ -179,7 +189,8 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
         summary: format!(
-            "no SYN from {} for {} s after one every {}; {context}",
+            "{} from {} for {} s after one every {}; {context}",
+            if silent.iter().all(|node| node.by_behaviour) { "no health check" } else { "no SYN" },
             list(&sources),
             shortest_silence.as_secs(),
             humantime(longest),

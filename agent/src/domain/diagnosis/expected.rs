@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::{
     class::Role,
     diagnosis::Case,
-    history::Track,
+    history::{Manner, Track},
     sample::TallyKey,
     sources::{Origin, Source},
     tally::{Dropped, Tally},
@@ -34,6 +34,8 @@ pub struct Expected {
     resolved_v6: Option<bool>,
     /// Its tally within the window, over the ports that are probed.
     pub recent: Tally,
+    /// Its health checks are told from clients of the same address by their behaviour: `first` and `last` are theirs.
+    pub by_behaviour: bool,
 }
 
 /// All of them, by prefix.
@@ -81,18 +83,32 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         recent.add(&case.recent(track));
     }
     let arrivals: u64 = members.iter().map(|(_, track)| track.total.arrived).sum();
+    // Both kinds come from there, and connections go on to end: silence is that of the health checks alone.
+    let interval = case.history.interval(&keys, case.sources, case.now);
+    let by_behaviour =
+        !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
+    let rhythms =
+        || members.iter().map(|(_, track)| if by_behaviour { &track.probes } else { &track.arrivals });
     let is_named = source.slots == 1 && !source.is_shared() && source.origin != Origin::Learned;
     Expected {
         label,
-        interval: case.history.interval(&keys, case.sources, case.now),
+        interval,
         known_since: source.known_since,
-        first: members.iter().filter_map(|(_, track)| track.first_arrival).min(),
-        last: members.iter().filter_map(|(_, track)| track.last_arrival).max(),
+        first: rhythms().filter_map(|rhythm| rhythm.first).min(),
+        last: rhythms().filter_map(|rhythm| rhythm.last).max(),
+        by_behaviour,
         has_rhythm: is_named || arrivals >= ARRIVALS_OF_A_NODE,
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
         resolved_v6: matches!(source.origin, Origin::Dns(_)).then(|| source.network.addr().is_ipv6()),
         recent,
     }
+}
+
+/// Whether connections of a source can be told apart, and clients' went on to end until now: an application that hangs
+/// ends none, and must not look like health checks that stopped.
+fn tells_apart(case: &Case<'_>, track: &Track, interval: Duration) -> bool {
+    let goes_on = || track.last_client.is_some_and(|last| case.now.saturating_sub(last) <= 2 * interval);
+    matches!(track.manner(), Manner::Mixed | Manner::ClientsOnly) && goes_on()
 }
 
 impl Case<'_> {

@@ -8,6 +8,7 @@ mod answer;
 mod expected;
 mod precedence;
 mod reply;
+mod shared;
 mod translation;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -64,6 +65,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     }
     absence::examine(case, &mut findings);
     translation::examine(case, &mut findings);
+    shared::examine(case, &mut findings);
     precedence::apply(&mut findings);
     one_per_key(&mut findings);
     findings
@@ -166,11 +168,12 @@ impl<'a> Case<'a> {
 
     /// Latest arrival of a client, by whatever address.
     fn last_client(&self) -> Option<Duration> {
-        self.history
-            .tracks()
-            .filter(|(key, _)| self.history.class(*key, self.sources).is_client())
-            .filter_map(|(_, track)| track.last_arrival)
-            .max()
+        let last = |(key, track): (TallyKey, &Track)| match self.history.class(key, self.sources) {
+            class if class.is_client() => track.arrivals.last,
+            SourceClass::NlbUndecided => track.last_client,
+            _ => None,
+        };
+        self.history.tracks().filter_map(last).max()
     }
 }
 

@@ -4,6 +4,7 @@ mod absence;
 mod drops;
 mod listener;
 mod replies;
+mod shared;
 mod verdicts;
 
 use std::{

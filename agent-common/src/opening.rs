@@ -1,0 +1,125 @@
+//! What the first bytes that a peer sends say about it.
+
+/// Most bytes of an opening that are looked at. A health check's request is about half as long.
+pub const HEAD_BYTES: usize = 256;
+
+/// The shortest request line that can be followed by the user agent.
+pub const SHORTEST: usize = 32;
+
+/// User agent of the health checks of NLB and ALB, `ELB-HealthChecker/2.0`, cut to what is compared
+/// (AWS, re:Post and user reports; facts in docs/findings are marked accordingly).
+const USER_AGENT: u128 = u128::from_be_bytes(*b"ELB-HealthChecke");
+
+/// First four bytes of the proxy protocol v2 signature, and the rest of it (the protocol's specification, section 2.2).
+const PROXY_V2_START: u32 = 0x0d0a_0d0a;
+const PROXY_V2_REST: u64 = 0x000d_0a51_5549_540a;
+
+/// Version 2, command LOCAL: the connection is the balancer's own, a health check.
+const PROXY_V2_LOCAL: u8 = 0x20;
+
+const GET: u32 = u32::from_be_bytes(*b"GET ");
+
+/// A TLS handshake record of any version (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u16 = 0x1603;
+
+/// What an opening is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A health check that says so.
+    Probe,
+    /// TLS: nothing can be said about what is inside.
+    Tls,
+    /// Anything else: somebody's request.
+    Other,
+}
+
+/// Looks at the first `length` bytes of an opening.
+#[inline(always)]
+pub fn recognise(head: &[u8; HEAD_BYTES], length: usize) -> Opening {
+    let start = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+    if start == GET {
+        return if has_user_agent(head, length) { Opening::Probe } else { Opening::Other };
+    }
+    if start >> 16 == TLS_HANDSHAKE as u32 {
+        return Opening::Tls;
+    }
+    if start == PROXY_V2_START {
+        let mut rest = 0;
+        for byte in &head[4..12] {
+            rest = rest << 8 | *byte as u64;
+        }
+        if rest == PROXY_V2_REST && head[12] == PROXY_V2_LOCAL {
+            return Opening::Probe;
+        }
+    }
+    Opening::Other
+}
+
+/// One pass with the latest sixteen bytes in two registers: a search that compares at every place would load each byte
+/// sixteen times.
+#[inline(always)]
+fn has_user_agent(head: &[u8; HEAD_BYTES], length: usize) -> bool {
+    let (wanted_high, wanted_low) = ((USER_AGENT >> 64) as u64, USER_AGENT as u64);
+    let (mut high, mut low) = (0u64, 0u64);
+    for (index, byte) in head.iter().enumerate() {
+        if index >= length {
+            break;
+        }
+        high = high << 8 | low >> 56;
+        low = low << 8 | *byte as u64;
+        if low == wanted_low && high == wanted_high {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &[u8]) -> Opening {
+        let mut head = [0; HEAD_BYTES];
+        let length = text.len().min(HEAD_BYTES);
+        head[..length].copy_from_slice(&text[..length]);
+        recognise(&head, length)
+    }
+
+    #[test]
+    fn a_health_check_is_known_by_its_user_agent() {
+        let request = |agent: &str, path: &str| {
+            format!("GET {path} HTTP/1.1\r\nHost: 10.0.1.23:80\r\nUser-Agent: {agent}\r\n\r\n").into_bytes()
+        };
+        assert_eq!(of(&request("ELB-HealthChecker/2.0", "/")), Opening::Probe);
+        assert_eq!(of(&request("ELB-HealthChecker/2.0", &format!("/{}", "x".repeat(100)))), Opening::Probe);
+        assert_eq!(of(&request("curl/8.0", "/")), Opening::Other);
+        assert_eq!(of(&request("ELB-HealthCheck", "/")), Opening::Other);
+        assert_eq!(of(b"POST /ELB-HealthChecker/2.0 HTTP/1.1\r\n\r\n"), Opening::Other);
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_not_looked_at() {
+        let mut head = [0; HEAD_BYTES];
+        let text = b"GET / HTTP/1.1\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n";
+        head[..text.len()].copy_from_slice(text);
+        assert_eq!(recognise(&head, 30), Opening::Other);
+        assert_eq!(recognise(&head, text.len()), Opening::Probe);
+    }
+
+    #[test]
+    fn proxy_protocol_tells_its_own_connections_from_those_it_forwards() {
+        let header = |command: u8| {
+            [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[command, 0, 0, 0], b"GET / HTTP/1.1\r\n\r\n"].concat()
+        };
+        assert_eq!(of(&header(0x20)), Opening::Probe);
+        assert_eq!(of(&header(0x21)), Opening::Other);
+        assert_eq!(of(b"\r\n\r\n\0\r\nQUIX\n \0\0\0"), Opening::Other);
+    }
+
+    #[test]
+    fn tls_keeps_its_secret() {
+        assert_eq!(of(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]), Opening::Tls);
+        assert_eq!(of(&[0x17, 0x03, 0x03, 0x00, 0x20]), Opening::Other);
+        assert_eq!(of(b""), Opening::Other);
+    }
+}

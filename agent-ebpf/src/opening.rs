@@ -1,0 +1,54 @@
+//! tc ingress, behind the one that counts: what connections from a shared address begin with, probe or client.
+//!
+//! A program of its own, attached only where an NLB is named: a counted SYN pays nothing for it, and the verifier has
+//! to follow one search at a time. Only a probe is remembered until its connection ends, so that no flood of clients can
+//! push it out.
+
+use agent_common::{
+    opening::{Opening, SHORTEST, recognise},
+    packet::{self, Address},
+    prefix::LOOK_AT_OPENINGS,
+    tally::ConnectionKey,
+};
+use aya_ebpf::programs::TcContext;
+
+use crate::{
+    maps::{ports, probes, scratch, tallies},
+    packet_bytes,
+    read::Linear,
+    source,
+    target::fact,
+};
+
+/// Looks at a segment that hands over data, if it comes from a source that may be probe and client. Its headers are
+/// in the linear part: the kernel has not yet met one of an established connection where they are not.
+#[inline(always)]
+pub fn look(context: &TcContext) -> Option<()> {
+    let (start, end, _) = packet_bytes(context.skb.skb);
+    let bytes = Linear::new(start, end);
+    let found = packet::find_tcp(&bytes, fact!(link_header_bytes) as usize)?;
+    if !packet::is_push(found.flags(&bytes)?) {
+        return None;
+    }
+    let (peer_port, port) = found.ports(&bytes)?;
+    let port_index = ports::on_wire(port)?;
+    let address = found.source(&bytes)?;
+    let payload = found.payload(&bytes)?;
+    let rule = source::rule(&address);
+    if rule.flags & LOOK_AT_OPENINGS == 0 {
+        return None;
+    }
+    let (head, length) = scratch::load::<SHORTEST>(context, payload)?;
+    match recognise(head, length) {
+        Opening::Probe => probes::remember(&key(&address, peer_port, port_index)),
+        Opening::Tls => tallies::add_tls_opening(rule.slot_of(address.low()), port_index),
+        Opening::Other => {}
+    }
+    Some(())
+}
+
+/// The name of a connection, for both the tc hook and the socket tracepoint.
+#[inline(always)]
+pub fn key(peer: &Address, peer_port: u16, port_index: u32) -> ConnectionKey {
+    ConnectionKey { peer: peer.mapped(), peer_port: peer_port as u32, port_index }
+}

@@ -1,0 +1,149 @@
+//! Health checks and clients behind one address.
+
+use super::*;
+
+/// Both nodes, whose clients carry their address as far as anybody knows.
+fn shared() -> Story {
+    let mut story = Story::new();
+    story.history.watch.priors.client_ip = ClientIp::Auto;
+    story
+}
+
+fn probe(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).probes_served += 1;
+}
+
+fn client(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).clients += 1;
+}
+
+fn class(story: &Story, key: TallyKey) -> &'static str {
+    story.history.class(key, &story.sources).name()
+}
+
+#[test]
+fn a_node_that_only_probes_is_a_probe_and_one_that_does_both_is_undecided() {
+    let mut story = shared();
+    assert_eq!(class(&story, NODE_A), "nlb_undecided");
+    story.probes(40, |story| {
+        probe(story, NODE_A);
+        probe(story, NODE_B);
+    });
+    assert_eq!((class(&story, NODE_A), class(&story, NODE_B)), ("nlb_probe", "nlb_probe"));
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+    story.probes(10, |story| client(story, NODE_A));
+    assert_eq!((class(&story, NODE_A), class(&story, NODE_B)), ("nlb_undecided", "nlb_probe"));
+    assert_eq!(story.conclusions(), [(Code::SharedSource, Confidence::Proven, nodes(&[A]))]);
+    assert_eq!(story.findings()[0].severity, Severity::Note);
+}
+
+#[test]
+fn behaviour_overturns_what_the_operator_said_and_the_note_says_so() {
+    let mut story = Story::new();
+    story.probes(50, |story| {
+        for node in [NODE_A, NODE_B] {
+            probe(story, node);
+            client(story, node);
+        }
+    });
+    assert_eq!(class(&story, NODE_A), "nlb_undecided");
+    assert_eq!(story.conclusions(), [(Code::SharedSource, Confidence::Proven, nodes(&[A, B]))]);
+    assert!(story.findings()[0].summary.contains("--client-ip preserved"), "{:?}", story.findings());
+}
+
+#[test]
+fn health_checks_are_missed_although_clients_come_from_the_same_address() {
+    let mut story = shared();
+    let clients = |story: &mut Story, _| {
+        client(story, NODE_A);
+        client(story, NODE_B);
+    };
+    story.pass(15, clients);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A, B]))]);
+    story.pass(20, clients);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A, B]))]);
+    assert!(story.findings()[0].summary.starts_with("clients, and no health check, from"));
+}
+
+#[test]
+fn health_checks_that_stop_are_missed_while_clients_of_the_same_address_go_on() {
+    let mut story = shared();
+    story.pass(100, |story, second| {
+        for node in [NODE_A, NODE_B] {
+            client(story, node);
+            if second.is_multiple_of(10) {
+                probe(story, node);
+            }
+        }
+    });
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+    story.pass(35, |story, second| {
+        client(story, NODE_A);
+        client(story, NODE_B);
+        if second.is_multiple_of(10) {
+            probe(story, NODE_B);
+        }
+    });
+    let stopped: Vec<_> =
+        story.conclusions().into_iter().filter(|(code, ..)| *code == Code::ProbesStopped).collect();
+    assert_eq!(stopped, [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
+}
+
+#[test]
+fn an_application_that_hangs_ends_no_connection_and_no_health_check_is_missed_for_it() {
+    let mut story = shared();
+    story.pass(100, |story, second| {
+        for node in [NODE_A, NODE_B] {
+            client(story, node);
+            if second.is_multiple_of(10) {
+                probe(story, node);
+            }
+        }
+    });
+    story.pass(60, |story, _| {
+        for node in [NODE_A, NODE_B] {
+            let tally = story.tally(node);
+            tally.arrived += 1;
+            tally.synacks += 1;
+            tally.established += 1;
+        }
+    });
+    let codes: Vec<_> = story.conclusions().into_iter().map(|(code, ..)| code).collect();
+    assert_eq!(codes, [Code::SharedSource]);
+}
+
+#[test]
+fn what_is_encrypted_is_not_judged_by_behaviour() {
+    let mut story = shared();
+    story.pass(60, |story, _| {
+        for node in [NODE_A, NODE_B] {
+            client(story, node);
+            story.tally(node).tls_openings += 1;
+        }
+    });
+    assert_eq!(class(&story, NODE_A), "nlb_undecided");
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn health_checks_that_fail_forbid_healthy_although_clients_are_served() {
+    let mut story = shared();
+    story.pass(60, |story, second| {
+        for node in [NODE_A, NODE_B] {
+            client(story, node);
+            if second.is_multiple_of(10) {
+                story.arrive(node);
+                let tally = story.tally(node);
+                tally.synacks += 1;
+                tally.established += 1;
+                tally.unserved += 1;
+                tally.probes_unserved += 1;
+            }
+        }
+    });
+    let verdict = story.verdict(&[]);
+    assert_eq!(verdict.state, State::Inconclusive);
+    assert!(verdict.reasons[0].contains("health checks from 10.0.1.23"), "{:?}", verdict.reasons);
+}
