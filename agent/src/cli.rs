@@ -25,15 +25,55 @@ enum Command {
     /// Watch the SYNs that reach a port, class by class and stage by stage, until stopped
     #[command(after_help = EXIT_CODES)]
     Trace(TraceArgs),
+    /// Watch until the verdict is sure, say it with its evidence, and exit by it
+    #[command(after_help = DIAGNOSE_EXIT_CODES)]
+    Diagnose(DiagnoseArgs),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 cannot observe, 5 internal failure.\n\
     Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
     RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
 
+const DIAGNOSE_EXIT_CODES: &str = "Exit codes: 0 healthy, 1 fault, 2 wrong usage, 3 cannot observe, 4 inconclusive, 5 internal failure.\n\
+    Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
+    RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
+
+#[derive(Args)]
+struct TraceArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    output: TraceOutputArgs,
+    #[command(flatten)]
+    hidden: HiddenArgs,
+}
+
+#[derive(Args)]
+struct DiagnoseArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How long to watch when nothing is sure earlier; auto: three intervals of the health check and five seconds
+    #[arg(
+        long, value_name = "auto|D", env = "AGENT_WAIT", default_value = "auto", value_parser = parse_wait,
+        help_heading = "Output"
+    )]
+    wait: Wait,
+    /// Output format
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "AGENT_OUTPUT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    output: Format,
+    #[command(flatten)]
+    hidden: HiddenArgs,
+}
+
 #[derive(Args)]
 #[command(next_help_heading = "Target")]
-struct TraceArgs {
+struct TargetArgs {
     /// Ports to watch, at most 64 [default: those that are listened on]
     #[arg(long, value_name = "N[,N]", value_delimiter = ',', env = "AGENT_PORT", value_parser = parse_port)]
     port: Vec<u16>,
@@ -79,6 +119,10 @@ struct TraceArgs {
         help_heading = "Health check"
     )]
     health_interval: Option<Duration>,
+}
+
+#[derive(Args)]
+struct TraceOutputArgs {
     /// Time between reports
     #[arg(
         long, value_name = "D", env = "AGENT_INTERVAL", default_value = "10s", value_parser = parse_duration,
@@ -109,6 +153,10 @@ struct TraceArgs {
         help_heading = "Output"
     )]
     on_blind: OnBlind,
+}
+
+#[derive(Args)]
+struct HiddenArgs {
     /// Kernel type information, for tests of hosts that lack it
     #[arg(long, hide = true, value_name = "P", default_value = "/sys/kernel/btf/vmlinux")]
     btf: PathBuf,
@@ -143,8 +191,10 @@ enum AttachArg {
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Request {
-    /// Watch.
+    /// Watch until told to stop.
     Trace(Box<Settings>),
+    /// Watch until the verdict is sure.
+    Diagnose(Box<Settings>),
     /// Print this text, which was asked for, and end well.
     Print(String),
 }
@@ -156,10 +206,18 @@ pub enum Request {
 /// One line that says what is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     match Cli::try_parse_from(arguments) {
-        Ok(Cli { command: Command::Trace(arguments) }) => {
-            let settings = settings(arguments);
-            settings.check().map_err(|error| error.to_string())?;
-            Ok(Request::Trace(Box::new(settings)))
+        Ok(Cli { command: Command::Trace(TraceArgs { target, output, hidden }) }) => {
+            checked(settings(target, output, hidden)).map(Request::Trace)
+        }
+        Ok(Cli { command: Command::Diagnose(DiagnoseArgs { target, wait, output, hidden }) }) => {
+            let output = TraceOutputArgs {
+                interval: DIAGNOSE_REPORTS_ONCE,
+                duration: wait.0,
+                output,
+                ready_file: None,
+                on_blind: OnBlind::Exit,
+            };
+            checked(settings(target, output, hidden)).map(Request::Diagnose)
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
@@ -168,7 +226,23 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
     }
 }
 
-fn settings(arguments: TraceArgs) -> Settings {
+/// `--wait`: `None` for auto.
+#[derive(Clone, Copy, Debug)]
+struct Wait(Option<Duration>);
+
+fn parse_wait(text: &str) -> Result<Wait, String> {
+    if text == "auto" { Ok(Wait(None)) } else { parse_duration(text).map(Some).map(Wait) }
+}
+
+/// `diagnose` looks as often as `trace` does at most, and reports once.
+const DIAGNOSE_REPORTS_ONCE: Duration = Duration::from_secs(10);
+
+fn checked(settings: Settings) -> Result<Box<Settings>, String> {
+    settings.check().map_err(|error| error.to_string())?;
+    Ok(Box::new(settings))
+}
+
+fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) -> Settings {
     let health_port_is_shared = arguments.health_port.is_some_and(|port| arguments.port.contains(&port));
     Settings {
         namespaces: arguments.netns,
@@ -187,19 +261,19 @@ fn settings(arguments: TraceArgs) -> Settings {
         },
         health_interval: arguments.health_interval,
         expect_clients: arguments.expect_clients,
-        interval: arguments.interval,
-        duration: arguments.duration,
-        format: arguments.output,
-        ready_file: arguments.ready_file,
-        on_blind: arguments.on_blind,
-        btf: arguments.btf,
-        attach: match arguments.attach {
+        interval: output.interval,
+        duration: output.duration,
+        format: output.output,
+        ready_file: output.ready_file,
+        on_blind: output.on_blind,
+        btf: hidden.btf,
+        attach: match hidden.attach {
             AttachArg::Auto => AttachMode::Auto,
             AttachArg::Clsact => AttachMode::Clsact,
         },
-        drop_entries: arguments.drop_entries,
+        drop_entries: hidden.drop_entries,
         #[cfg(debug_assertions)]
-        panic_after: arguments.panic_after,
+        panic_after: hidden.panic_after,
     }
 }
 
@@ -251,6 +325,20 @@ mod tests {
         assert_eq!(settings.ports, [80, 8080, 443]);
         assert_eq!((settings.nlbs.len(), settings.clients.len()), (2, 2));
         assert_eq!(settings.names(), ["nlb.example"]);
+    }
+
+    #[test]
+    fn diagnose_waits_as_long_as_it_is_told() {
+        for (line, wait) in [
+            ("agent diagnose --port 80", None),
+            ("agent diagnose --port 80 --wait auto", None),
+            ("agent diagnose --port 80 --wait 20s", Some(Duration::from_secs(20))),
+        ] {
+            let Ok(Request::Diagnose(settings)) = read(line) else { panic!("{line} is right") };
+            assert_eq!(settings.duration, wait, "{line}");
+        }
+        assert!(wrong("agent diagnose --wait soon").contains("soon is no time"));
+        assert!(wrong("agent diagnose --interval 1s").contains("unexpected argument '--interval'"));
     }
 
     #[test]

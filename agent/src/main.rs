@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     };
     // Unwinding takes every hook down; the message was written by the panic hook above.
     match panic::catch_unwind(AssertUnwindSafe(|| perform(request))) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(failure)) => {
             complain(&failure.to_string());
             ExitCode::from(failure.exit_code())
@@ -38,10 +38,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(request: Request) -> Result<(), Failure> {
+fn perform(request: Request) -> Result<u8, Failure> {
     match request {
-        Request::Trace(settings) => run::trace(&settings),
-        Request::Print(text) => run::print(&text),
+        Request::Trace(settings) => run::trace(&settings).map(|()| 0),
+        Request::Diagnose(settings) => run::diagnose(&settings),
+        Request::Print(text) => run::print(&text).map(|()| 0),
     }
 }
 

@@ -162,7 +162,8 @@ fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
 fn a_panic_unhooks_everything() {
     let _turn = turns::share();
     for attach in ["auto", "clsact"] {
-        let arguments = format!("--port 80 --panic-after 400ms --attach {attach}");
+        let after = 700 * lab::wait::pace() * lab::wait::pace();
+        let arguments = format!("--port 80 --panic-after {after}ms --attach {attach}");
         let (lab, process, ended) = end_by(&arguments, Agent::wait_end);
         assert_eq!(ended.status.code(), Some(5), "{}", ended.errors);
         assert!(ended.errors.contains("internal failure: told to panic"), "{}", ended.errors);

@@ -37,7 +37,11 @@ rows! {
 
     host_firewall_drops_what_shares_the_nodes_addresses => Row {
         clients: ClientPath::Translated,
-        after: Some(|lab| lab.firewall("input", &format!("tcp dport {} drop", lab.plan.port))),
+        after: Some(|lab| {
+            // Long enough for connections that began under the agent's eyes to end.
+            std::thread::sleep(std::time::Duration::from_millis(2500) * lab::wait::pace());
+            lab.firewall("input", &format!("tcp dport {} drop", lab.plan.port));
+        }),
         expected: |plan| {
             let sources = nodes(plan).map(|node| node.to_string());
             vec![

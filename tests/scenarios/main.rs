@@ -1,6 +1,7 @@
 //! What the agent says of real packets in a real kernel. Needs root; `cargo xtask test` runs it.
 
 mod counts;
+mod diagnose;
 mod endings;
 mod faults;
 mod input;

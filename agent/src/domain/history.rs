@@ -19,6 +19,10 @@ use crate::domain::{
 /// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Connections that ended so soon after the agent began had begun before it, unseen: nothing tells a health check among
+/// them from a client.
+const UNSEEN_BEGIN: Duration = Duration::from_secs(2);
+
 /// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
 const ENOUGH: u64 = 3;
 
@@ -91,6 +95,13 @@ impl Track {
         } else {
             Manner::Unknown
         }
+    }
+
+    /// As [`Track::between`], and the next reading after `to`: counters are not read at one moment, so the answer to what
+    /// one reading saw arrive may be in the one after it.
+    pub fn between_and_next(&self, from: Duration, to: Duration) -> Tally {
+        let next = self.steps.iter().map(|(at, _)| *at).find(|at| *at > to);
+        self.between(from, next.unwrap_or(to))
     }
 
     /// Sum of the readings after `from` up to and including `to`.
@@ -173,6 +184,9 @@ impl History {
         for (key, tally) in &sample.tallies {
             let before = self.latest.tallies.get(key);
             let mut step = before.map_or_else(|| tally.clone(), |before| tally.since(before));
+            if at < UNSEEN_BEGIN {
+                step.clients = 0;
+            }
             let was_in_front = |program: fn(&Sample) -> bool| program(&sample) || program(&self.latest);
             step.place(
                 was_in_front(|sample| sample.foreign_xdp.is_some()),

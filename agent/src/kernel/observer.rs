@@ -128,7 +128,6 @@ impl Observer {
         let mut programs = Programs::load(&target_facts, &sizes, usable)?;
         let log = programs.log();
         let mut maps = Maps::take(&mut programs.object, port_count)?;
-        maps.write_ports(&target.ports, &[])?;
         maps.write_sources(sources)?;
         // Without type information, one blind spot says it all.
         if blind_spots.is_empty() {
@@ -139,6 +138,8 @@ impl Observer {
             .namespace
             .run(|| Attachment::attach(&mut programs, &name, index, options.attach, options.with_openings))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
+        // No port is watched before every hook is in place: all of them begin to count at one moment.
+        maps.write_ports(&target.ports, &[])?;
         let observer = Self { target, facts, programs, attachment, maps, log, lost_sources: 0, blind_spots };
         Ok(observer)
     }

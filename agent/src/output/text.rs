@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     domain::{
         class::SourceClass,
-        finding::{Finding, Severity},
+        finding::{Finding, Severity, Value},
         sample::BlindSpot,
         stage::Stage,
         verdict::{State, Verdict},
@@ -50,6 +50,9 @@ pub fn report(report: &Report<'_>, version: &str, color: bool) -> String {
     table(&mut text, &report.rows, report.target.ports.len() > 1);
     for (_, found) in &report.findings {
         text.push_str(&finding(found, report.target.ports.len() > 1, color));
+        if report.with_evidence {
+            text.push_str(&evidence(found));
+        }
     }
     for hint in &report.hints {
         line(&mut text, format_args!("note: {hint}"));
@@ -141,6 +144,19 @@ pub fn finding(finding: &Finding, with_port: bool, color: bool) -> String {
     let mut text = format!("{word}  {place}  {}  [{code}, {confidence}]\n", finding.summary);
     line(&mut text, format_args!("       {}", finding.advice));
     text
+}
+
+/// The proof of a finding: each fact with its name, as in JSON, and where it was read.
+fn evidence(finding: &Finding) -> String {
+    let facts = finding.evidence.iter().map(|fact| {
+        let value = match &fact.value {
+            Value::Count(count) => count.to_string(),
+            Value::Seconds(seconds) => seconds.to_string(),
+            Value::Text(text) => text.clone(),
+        };
+        format!("{} {value} ({})", fact.name, fact.origin.name())
+    });
+    format!("       evidence: {}\n", facts.collect::<Vec<_>>().join(", "))
 }
 
 /// The answer, and what keeps it from being `healthy`.

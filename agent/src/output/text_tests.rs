@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::{
     class::SourceClass,
-    finding::{Code, Confidence},
+    finding::{Code, Confidence, Fact, FactOrigin},
     sample::Loss,
     stage::Place,
     tally::Tally,
@@ -74,6 +74,7 @@ fn a_report_is_a_table_with_findings_after_it() {
         verdict: &FAULT,
         loss: Loss::default(),
         hints: Vec::new(),
+        with_evidence: false,
     };
     assert_eq!(
         super::report(&report, "0.1.0", false),
@@ -101,6 +102,7 @@ fn several_ports_are_told_apart_and_loss_is_never_silent() {
         verdict: &FAULT,
         loss: Loss { drops: 3, ..Loss::default() },
         hints: vec!["say more".to_owned()],
+        with_evidence: false,
     };
     let text = super::report(&report, "0.1.0", false);
     assert!(text.contains("port 8080,9000") && text.contains("10.0.16.0/20 :8080"), "{text}");
@@ -130,6 +132,16 @@ fn a_source_that_makes_both_kinds_of_connections_says_how_many_of_each() {
     let mut text = String::new();
     table(&mut text, &[row], false);
     assert!(text.contains("42     2 health checks, 40 clients ended\n"), "{text}");
+}
+
+#[test]
+fn evidence_is_named_as_in_json_with_its_origin() {
+    let facts = vec![
+        Fact::count("syns_dropped", 8, FactOrigin::Hook),
+        Fact::seconds("watched_seconds", Duration::from_millis(2500), FactOrigin::Settings),
+    ];
+    let text = evidence(&Finding { evidence: facts, ..dropped() });
+    assert_eq!(text, "       evidence: syns_dropped 8 (hook), watched_seconds 2.5 (settings)\n");
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub struct Report<'a> {
     pub loss: Loss,
     /// What it could tell if told more.
     pub hints: Vec<String>,
+    /// Whether findings come with their evidence.
+    pub with_evidence: bool,
 }
 
 /// How a target is named in outputs.

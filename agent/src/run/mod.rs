@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use crate::settings::Settings;
+use crate::{domain::verdict::State, settings::Settings};
 
 pub use failure::Failure;
 use names::Names;
@@ -41,16 +41,48 @@ const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 ///
 /// Why it ended other than well; everything is unhooked by then.
 pub fn trace(settings: &Settings) -> Result<(), Failure> {
+    run(settings, Until::Told).map(drop)
+}
+
+/// Watches until the verdict is sure, or as long as it was told to; the exit code that says the verdict.
+///
+/// # Errors
+///
+/// As [`trace`].
+pub fn diagnose(settings: &Settings) -> Result<u8, Failure> {
+    let verdicts = run(settings, Until::Sure)?;
+    // The worst of several targets; one that cannot be observed may hide a fault, but a fault that was found is one.
+    let worst = [State::Fault, State::CannotObserve, State::Inconclusive]
+        .into_iter()
+        .find(|state| verdicts.contains(state));
+    Ok(match worst {
+        Some(State::Fault) => 1,
+        Some(State::CannotObserve) => 3,
+        Some(State::Inconclusive) => 4,
+        Some(State::Healthy) | None => 0,
+    })
+}
+
+/// When to end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// At the given time, if any.
+    Told,
+    /// When every verdict is sure, or after the time it takes to be.
+    Sure,
+}
+
+fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::internal)?;
-    let mut sink = Sink::new(settings.format).map_err(Failure::internal)?;
-    let outcome = runtime.block_on(watch(settings, &mut sink));
+    let mut sink = Sink::new(settings.format, until == Until::Sure).map_err(Failure::internal)?;
+    let outcome = runtime.block_on(watch(settings, until, &mut sink));
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();
     // Everything is unhooked by now, whether somebody reads or not.
     let said = sink.finish();
-    match outcome.and(said) {
-        Err(Failure::OutputClosed) => Ok(()),
+    match outcome.and_then(|verdicts| said.map(|()| verdicts)) {
+        Err(Failure::OutputClosed) => Ok(Vec::new()),
         other => other,
     }
 }
@@ -67,13 +99,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
+async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec<State>, Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
     let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let mut names = tokio::select! {
         names = Names::resolve(settings.names(), settings.on_blind) => names?,
         // A name server may take its time; nothing is hooked up yet.
-        _ = stop.recv() => return Ok(()),
+        _ = stop.recv() => return Ok(vec![State::Inconclusive]),
     };
     let mut targets = Target::all(settings);
     for target in &mut targets {
@@ -106,8 +138,15 @@ async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
                     target.step(settings, sink)?;
                 }
                 publish(ready.as_mut(), &targets)?;
+                if until == Until::Sure && targets.iter().all(Target::is_sure) {
+                    break "a sure verdict".to_owned();
+                }
+                let is_auto = until == Until::Sure && settings.duration.is_none();
+                if is_auto && targets.iter().all(Target::has_waited) {
+                    break "the end of the wait".to_owned();
+                }
             }
-            _ = report.tick() => {
+            _ = report.tick(), if until == Until::Told => {
                 sink.begin();
                 for target in &mut targets {
                     target.report(settings, &names, sink)?;
@@ -118,11 +157,13 @@ async fn watch(settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
         }
     };
     sink.begin();
+    let mut verdicts = Vec::new();
     for target in &mut targets {
         target.step(settings, sink)?;
-        target.finish(settings, &reason, sink)?;
+        verdicts.push(target.finish(settings, &reason, sink)?);
     }
-    sink.end()
+    sink.end()?;
+    Ok(verdicts)
 }
 
 fn publish(ready: Option<&mut ReadyFile>, targets: &[Target]) -> Result<(), Failure> {

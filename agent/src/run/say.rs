@@ -86,6 +86,7 @@ pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Resu
             verdict: &summary.verdict,
             loss,
             hints: summary.hints,
+            with_evidence: sink.with_evidence(),
         };
         let color = sink.color();
         return sink.add(&text::report(&report, VERSION, color));
@@ -119,7 +120,7 @@ pub fn end(
     watching: Option<&Watching>,
     reason: &str,
     sink: &mut Sink,
-) -> Result<(), Failure> {
+) -> Result<State, Failure> {
     let (watched, state, seen) = match watching {
         Some(watching) => {
             let summary = watching.summary();
@@ -131,7 +132,8 @@ pub fn end(
         Format::Text => text::stop(reason, &seen),
         Format::Json => json::stop(Head::new(&time(), "stop", label), reason, watched, &seen, state),
     };
-    sink.add(&text)
+    sink.add(&text)?;
+    Ok(state)
 }
 
 fn cannot_observe(trouble: &str) -> Verdict {

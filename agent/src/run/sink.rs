@@ -20,6 +20,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Sink {
     outbox: Outbox,
     format: Format,
+    with_evidence: bool,
     in_place: bool,
     color: bool,
     /// Text of the picture under way.
@@ -29,18 +30,19 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Finds out what standard output is.
+    /// Finds out what standard output is. `with_evidence`: findings in text come with theirs.
     ///
     /// # Errors
     ///
     /// When the kernel allows no thread for it.
-    pub fn new(format: Format) -> io::Result<Self> {
+    pub fn new(format: Format, with_evidence: bool) -> io::Result<Self> {
         let is_terminal = io::stdout().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Self {
             outbox: Outbox::new(io::stdout())?,
             format,
+            with_evidence,
             in_place: format == Format::Text && is_terminal && !is_dumb,
             color: is_terminal && !is_dumb && !no_color,
             frame: String::new(),
@@ -77,6 +79,11 @@ impl Sink {
     /// What to write.
     pub const fn format(&self) -> Format {
         self.format
+    }
+
+    /// Whether findings come with their evidence in text, too.
+    pub const fn with_evidence(&self) -> bool {
+        self.with_evidence
     }
 
     /// Whether a picture is drawn again and again in place.

@@ -1,7 +1,7 @@
 //! One thing to watch, whether it can be watched at the moment or not.
 
 use crate::{
-    domain::history::History,
+    domain::{history::History, verdict::State},
     kernel::{
         namespace::Namespace,
         observer::{self, Observer, Options},
@@ -154,8 +154,18 @@ impl Target {
     /// # Errors
     ///
     /// When nothing can be written.
-    pub fn finish(&mut self, settings: &Settings, reason: &str, sink: &mut Sink) -> Result<(), Failure> {
+    pub fn finish(&mut self, settings: &Settings, reason: &str, sink: &mut Sink) -> Result<State, Failure> {
         self.say_report(settings, sink)?;
         say::end(&self.label, self.watching.as_ref(), reason, sink)
+    }
+
+    /// Whether the verdict will not change by watching on.
+    pub fn is_sure(&self) -> bool {
+        self.watching.as_ref().is_some_and(Watching::is_sure)
+    }
+
+    /// Whether it was watched as long as any conclusion takes.
+    pub fn has_waited(&self) -> bool {
+        self.watching.as_ref().is_some_and(Watching::has_waited)
     }
 }

@@ -11,17 +11,20 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         class::Role,
-        diagnosis::{Case, Translation, diagnose, translation},
+        diagnosis::{Case, Translation, diagnose, expected, translation},
         finding::Finding,
         history::History,
-        ledger::{Ledger, State},
+        ledger::{Ledger, State as FindingState},
         sample::{Loss, TallyKey},
         sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
         tally::Tally,
-        verdict::{Verdict, judge},
+        verdict::{State, Verdict, judge},
     },
     kernel::observer::{ObserveError, Observer},
 };
+
+/// Probes of every expected source that must be served before health is sure.
+const PROBES_OF_HEALTH: u64 = 2;
 
 /// Examples of senders nobody named, for a hint.
 const EXAMPLES: usize = 3;
@@ -86,7 +89,7 @@ impl Watching {
     /// # Errors
     ///
     /// When the target is gone or cannot be read.
-    pub fn step(&mut self) -> Result<Vec<(State, Finding)>, ObserveError> {
+    pub fn step(&mut self) -> Result<Vec<(FindingState, Finding)>, ObserveError> {
         let now = self.began.elapsed();
         let sample = self.observer.sample(now, &self.sources)?;
         self.history.observe(sample, &self.sources);
@@ -160,6 +163,22 @@ impl Watching {
             self.observer.hunt_translation(hunt)?;
         }
         Ok(())
+    }
+
+    /// Whether the verdict will not change by watching on: a fault that is more than suspected, or health of every source
+    /// that is expected, seen twice.
+    pub fn is_sure(&self) -> bool {
+        let summary = self.summary();
+        match summary.verdict.state {
+            State::Fault => true,
+            State::Healthy => expected(&summary.case).iter().all(|node| node.served() >= PROBES_OF_HEALTH),
+            State::Inconclusive | State::CannotObserve => false,
+        }
+    }
+
+    /// Whether it was watched as long as any conclusion takes.
+    pub fn has_waited(&self) -> bool {
+        self.history.at() >= self.history.window()
     }
 
     fn case(&self, now: Duration) -> Case<'_> {

@@ -38,6 +38,13 @@ pub struct Expected {
     pub by_behaviour: bool,
 }
 
+impl Expected {
+    /// Its health checks that were served within the window, as far as they can be told apart.
+    pub const fn served(&self) -> u64 {
+        if self.by_behaviour { self.recent.probes_served } else { self.recent.served }
+    }
+}
+
 /// All of them, by prefix.
 pub fn expected(case: &Case<'_>) -> Vec<Expected> {
     let mut expected = candidates(case);

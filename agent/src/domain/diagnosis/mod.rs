@@ -97,16 +97,17 @@ pub fn translation(case: &Case<'_>, port: u16) -> Translation {
 /// Recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor answered, although old
 /// enough.
 pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
-    let recent = case.settled(track);
-    let accounted = recent.dropped()
+    let (from, to) = case.settled_window();
+    let told = track.between_and_next(from, to);
+    let accounted = told.dropped()
         // The same SYN, seen without a socket and answered with a reset.
-        + recent.no_socket().max(recent.refused)
-        + recent.drops_of(Dropped::DuplicateSyn)
-        + recent.drops_with(Dropped::Syn, Meaning::NotForThisHost)
-        + recent.drops_of(Dropped::SynAck)
-        + recent.synacks;
+        + told.no_socket().max(told.refused)
+        + told.drops_of(Dropped::DuplicateSyn)
+        + told.drops_with(Dropped::Syn, Meaning::NotForThisHost)
+        + told.drops_of(Dropped::SynAck)
+        + told.synacks;
     // A SYN that comes again is answered again or counted as a duplicate; SYN-ACKs sent by timer may exceed the SYNs.
-    recent.arrived.saturating_sub(accounted)
+    case.settled(track).arrived.saturating_sub(accounted)
 }
 
 impl<'a> Case<'a> {
@@ -134,8 +135,12 @@ impl<'a> Case<'a> {
 
     /// Tally of a source within the window, without the attempts that are too young to judge.
     pub fn settled(&self, track: &Track) -> Tally {
-        let to = self.now.saturating_sub(GRACE);
-        track.between(self.now.saturating_sub(self.history.window()), to)
+        let (from, to) = self.settled_window();
+        track.between(from, to)
+    }
+
+    fn settled_window(&self) -> (Duration, Duration) {
+        (self.now.saturating_sub(self.history.window()), self.now.saturating_sub(GRACE))
     }
 
     /// Tally of a source within the window.

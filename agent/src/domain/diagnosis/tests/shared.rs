@@ -40,6 +40,17 @@ fn a_node_that_only_probes_is_a_probe_and_one_that_does_both_is_undecided() {
 }
 
 #[test]
+fn connections_that_began_before_the_agent_make_nobody_a_client() {
+    let mut story = shared();
+    story.pass(1, |story, _| client(story, NODE_A));
+    story.probes(40, |story| {
+        probe(story, NODE_A);
+        probe(story, NODE_B);
+    });
+    assert_eq!(class(&story, NODE_A), "nlb_probe");
+}
+
+#[test]
 fn behaviour_overturns_what_the_operator_said_and_the_note_says_so() {
     let mut story = Story::new();
     story.probes(50, |story| {

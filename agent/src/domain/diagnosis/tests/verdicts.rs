@@ -36,6 +36,32 @@ fn healthy_is_forbidden_while_a_table_of_the_kernel_cannot_be_read() {
 }
 
 #[test]
+fn an_answer_in_the_reading_after_the_arrival_accounts_for_it() {
+    let mut story = Story::new();
+    for _ in 0..100 {
+        story.pass(1, |story, second| {
+            // A route that is missing for somebody else.
+            story.count(|host| &mut host.out_no_routes, 1);
+            story.count(|host| &mut host.listen_drops, 1);
+            for node in [NODE_A, NODE_B] {
+                match second % 10 {
+                    5 => story.arrive(node),
+                    6 => {
+                        let tally = story.tally(node);
+                        tally.synacks += 1;
+                        tally.established += 1;
+                        tally.served += 1;
+                    }
+                    _ => {}
+                }
+            }
+        });
+        assert_eq!(story.conclusions(), [], "{:?}", story.sample.at);
+    }
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+}
+
+#[test]
 fn handshakes_that_are_never_finished_forbid_healthy_whatever_their_cause() {
     let mut story = Story::new();
     // Overflows of another listener keep a lost reply from being proven.
