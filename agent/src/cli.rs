@@ -6,8 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use ipnet::IpNet;
 
 use crate::{
-    domain::class::{ClientIp, Priors},
+    domain::{
+        class::{ClientIp, Priors},
+        finding::Code,
+    },
     kernel::attach::AttachMode,
+    output::explain,
     settings::{Format, Nlb, OnBlind, Settings, parse_duration, parse_network, parse_nlb, parse_port},
 };
 
@@ -28,6 +32,12 @@ enum Command {
     /// Watch until the verdict is sure, say it with its evidence, and exit by it
     #[command(after_help = DIAGNOSE_EXIT_CODES)]
     Diagnose(DiagnoseArgs),
+    /// Explain a finding: meaning, proof, what else it could be, what to change; without a code, all of them
+    Explain {
+        /// Code of the finding, such as `probes_missing`
+        #[arg(value_name = "CODE", value_parser = parse_code)]
+        code: Option<Code>,
+    },
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 cannot observe, 5 internal failure.\n\
@@ -219,11 +229,22 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             };
             checked(settings(target, output, hidden)).map(Request::Diagnose)
         }
+        Ok(Cli { command: Command::Explain { code } }) => {
+            let text = code.map_or(explain::CATALOGUE, |code| explain::section(code).unwrap_or_default());
+            Ok(Request::Print(format!("{}\n", text.trim_end())))
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
         Err(error) => Err(one_line(&error)),
     }
+}
+
+fn parse_code(text: &str) -> Result<Code, String> {
+    Code::ALL.into_iter().find(|code| code.name() == text).ok_or_else(|| {
+        let names = Code::ALL.map(Code::name);
+        format!("{text} is no finding: there are {}", names.join(", "))
+    })
 }
 
 /// `--wait`: `None` for auto.
@@ -325,6 +346,17 @@ mod tests {
         assert_eq!(settings.ports, [80, 8080, 443]);
         assert_eq!((settings.nlbs.len(), settings.clients.len()), (2, 2));
         assert_eq!(settings.names(), ["nlb.example"]);
+    }
+
+    #[test]
+    fn a_finding_is_explained_and_an_unknown_one_is_named_beside_the_known() {
+        let Ok(Request::Print(text)) = read("agent explain host_firewall") else { panic!("it is right") };
+        assert!(text.starts_with("## host_firewall\n") && text.contains("nft list ruleset"), "{text}");
+        let Ok(Request::Print(all)) = read("agent explain") else { panic!("it is right") };
+        assert!(all.len() > 10 * text.len());
+        assert!(
+            wrong("agent explain nonsense").contains("nonsense is no finding: there are probes_missing, ")
+        );
     }
 
     #[test]
