@@ -225,6 +225,15 @@ rows! {
         ..HEALTHY
     };
 
+    /// The API answers 500 although every target is healthy.
+    the_security_group_shuts_out_clients_only => Row {
+        before: |lab| lab.block_towards_task(&lab.plan.client.addresses),
+        expected: |plan| vec![Expected::of_clients("clients_missing", "inferred", plan)],
+        unseen: |plan| plan.client.addresses.clone(),
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     nothing_gets_through_at_all => Row {
         clients: ClientPath::Elsewhere,
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),

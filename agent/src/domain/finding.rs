@@ -17,6 +17,8 @@ pub enum Code {
     ProbesStopped,
     /// All nodes and all clients stopped together.
     ProbesWithdrawn,
+    /// Clients are expected and do not come, while health checks do.
+    ClientsMissing,
     /// No SYN for the port from anybody, while the interface receives.
     NothingArrives,
     /// Netfilter drops SYNs.
@@ -49,10 +51,11 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
+        Self::ClientsMissing,
         Self::NothingArrives,
         Self::HostFirewall,
         Self::ReversePathFilter,
@@ -75,6 +78,7 @@ impl Code {
             Self::ProbesMissing => "probes_missing",
             Self::ProbesStopped => "probes_stopped",
             Self::ProbesWithdrawn => "probes_withdrawn",
+            Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
             Self::HostFirewall => "host_firewall",
             Self::ReversePathFilter => "reverse_path_filter",

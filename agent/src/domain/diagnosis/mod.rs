@@ -5,6 +5,7 @@
 mod absence;
 mod admission;
 mod answer;
+mod clients;
 mod expected;
 mod precedence;
 mod reply;
@@ -64,6 +65,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
         reply::examine(case, &group, &mut findings);
     }
     absence::examine(case, &mut findings);
+    clients::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
     precedence::apply(&mut findings);

@@ -180,6 +180,42 @@ fn everybody_falls_silent_like_at_a_deploy() {
 }
 
 #[test]
+fn clients_that_must_come_are_missed_while_health_checks_arrive() {
+    let both = |story: &mut Story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    };
+    let mut story = Story::new();
+    story.probes(60, both);
+    assert_eq!(story.conclusions(), [], "nobody said that clients must come");
+    let mut story = Story::new();
+    story.history.watch.expect_clients = true;
+    story.probes(35, both);
+    assert_eq!((story.conclusions(), story.verdict(&[]).state), (vec![], State::Inconclusive));
+    story.probes(2, both);
+    assert_eq!(story.conclusions(), [(Code::ClientsMissing, Confidence::Inferred, nodes(&[CLIENT_PREFIX]))]);
+    assert_eq!(story.verdict(&[]).state, State::Fault);
+    story.probes(10, |story| {
+        both(story);
+        story.serve(CLIENTS);
+    });
+    assert_eq!((story.conclusions(), story.verdict(&[]).state), (vec![], State::Healthy));
+}
+
+#[test]
+fn clients_that_were_dropped_on_this_host_did_come() {
+    let mut story = Story::new();
+    story.history.watch.expect_clients = true;
+    story.sample.foreign_xdp = Some("id 7".to_owned());
+    story.probes(60, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.note_drop(CLIENTS, Dropped::SynBeforeHook, "XDP");
+    });
+    assert_eq!(story.conclusions(), [(Code::BpfDrop, Confidence::Proven, nodes(&[CLIENT_PREFIX]))]);
+}
+
+#[test]
 fn a_passer_by_in_the_nlbs_subnet_is_not_missed_but_a_node_is() {
     let mut sources = SourceTable::new(600);
     let subnet = "10.0.1.0/24".parse().expect("a prefix");

@@ -1,0 +1,58 @@
+//! Clients that are expected and do not come, while health checks do.
+
+use crate::domain::{
+    class::{Role, SourceClass},
+    diagnosis::{Case, expected},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    sources::Source,
+    stage::{Place, Stage},
+    tally::Dropped,
+};
+
+/// Adds what is missing. Only the operator can say that clients must come: a quiet service has none.
+pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
+    if case.history.watch.expect_clients {
+        findings.extend(missing(case));
+    }
+}
+
+fn missing(case: &Case<'_>) -> Option<Finding> {
+    let window = case.history.window();
+    let came = case.last_client().is_some_and(|last| case.now.saturating_sub(last) <= window);
+    let probes: u64 = expected(case).iter().map(|node| node.recent.arrived).sum();
+    // Where health checks are missing too, it is not about clients.
+    if came || case.now <= window || probes == 0 || dropped_in_front(case) {
+        return None;
+    }
+    let named = case.sources.iter().filter(|source| source.role == Role::Client);
+    let sources: Vec<_> = named.map(Source::label).collect();
+    let hidden = case.history.in_front().is_some();
+    Some(Finding {
+        code: Code::ClientsMissing,
+        severity: Severity::Fault,
+        confidence: if hidden { Confidence::Suspected } else { Confidence::Inferred },
+        class: if sources.is_empty() { SourceClass::ClientViaNlb } else { SourceClass::Client },
+        port: None,
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!("no client in {} s, while {probes} SYNs of the NLB's nodes arrived", window.as_secs()),
+        advice: "Send one request through the API now. If none shows here: the task's security group and the network ACLs \
+                 must admit the clients' addresses (the VPC link's subnets) on the traffic port; the NLB's security group \
+                 must let them in, and for PrivateLink its enforcement of inbound rules be off; a VPC link that was idle \
+                 for 60 days is INACTIVE."
+            .to_owned(),
+        evidence: vec![
+            Fact::count("client_syns_arrived", 0, FactOrigin::Hook),
+            Fact::count("nlb_syns_arrived", probes, FactOrigin::Hook),
+            Fact::seconds("watched_seconds", case.now, FactOrigin::Hook),
+        ],
+        sources,
+    })
+}
+
+/// Clients came as far as this host: that is another finding.
+fn dropped_in_front(case: &Case<'_>) -> bool {
+    let mut clients =
+        case.history.tracks().filter(|(key, _)| case.history.class(*key, case.sources).is_client());
+    clients.any(|(_, track)| case.recent(track).drops_of(Dropped::SynBeforeHook) > 0)
+}
