@@ -13,10 +13,7 @@ use lab::{
     witness::Witness,
 };
 
-use crate::{
-    row::{arrived, nodes},
-    turns,
-};
+use crate::{expected::arrived, row::nodes, turns};
 
 /// SYNs of the great flood; `LAB_FLOOD` makes it smaller where the machine is emulated.
 fn flood_size() -> u64 {

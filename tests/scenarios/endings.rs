@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab::{
-    agent::{Agent, Ended},
+    agent::{Agent, Ended, words},
     plan::{Family, Plan},
     shell,
     topology::Topology,
@@ -22,10 +22,6 @@ use crate::{row::PATIENCE, turns};
 
 fn lab() -> Topology {
     Topology::new(Plan::draw(Family::V4))
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Ids of the programs that a process has loaded, from the descriptors it holds.

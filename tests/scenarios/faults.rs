@@ -9,7 +9,10 @@ use lab::{
 
 use std::net::IpAddr;
 
-use crate::row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows};
+use crate::{
+    expected::Expected,
+    row::{ClientPath, HEALTHY, PATIENCE, Row, nodes, rows},
+};
 
 const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 

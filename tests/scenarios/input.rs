@@ -15,10 +15,7 @@ use lab::{
     witness,
 };
 
-use crate::{
-    row::{PATIENCE, last_verdict},
-    turns,
-};
+use crate::{expected::last_verdict, row::PATIENCE, turns};
 
 const NOBODY: u32 = 65_534;
 

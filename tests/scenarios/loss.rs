@@ -3,7 +3,7 @@
 use std::{net::IpAddr, thread::sleep, time::Duration};
 
 use lab::{
-    agent::{Agent, Ended},
+    agent::{Agent, Ended, words},
     app::{App, Listen},
     flood,
     frame::{Frame, Link},
@@ -17,10 +17,6 @@ use crate::{
     row::{PATIENCE, nodes},
     turns,
 };
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
-}
 
 fn lost(ended: &Ended, kind: &str) -> u64 {
     let line = ended.lines.iter().rev().find(|line| line["kind"] == "loss").expect("a line about loss");
@@ -90,7 +86,7 @@ fn a_loss_alone_makes_the_verdict_inconclusive() {
         let _closed =
             lab.nodes[node].run(|| connect(plan.node(node), plan.target(), PATIENCE)).expect("served");
     }
-    crate::row::wait_verdict(&mut agent, "healthy");
+    crate::expected::wait_verdict(&mut agent, "healthy");
     for source in ["198.51.100.7", "198.51.100.8"] {
         send(&lab, source.parse().unwrap(), 3);
     }

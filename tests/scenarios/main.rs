@@ -3,6 +3,7 @@
 mod counts;
 mod diagnose;
 mod endings;
+mod expected;
 mod faults;
 mod input;
 mod loss;

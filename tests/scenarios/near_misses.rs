@@ -16,7 +16,8 @@ use lab::{
 };
 
 use crate::{
-    row::{ClientPath, Expected, HEALTHY, PATIENCE, Row, nodes, rows, wait_verdict},
+    expected::{Expected, wait_verdict},
+    row::{ClientPath, HEALTHY, PATIENCE, Row, nodes, rows},
     turns,
 };
 

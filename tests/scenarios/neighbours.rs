@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aya::programs::LinkOrder;
 use lab::{
-    agent::Agent,
+    agent::{Agent, words},
     app::{App, Listen},
     client::ask,
     others::Others,
@@ -13,14 +13,7 @@ use lab::{
     witness::attached,
 };
 
-use crate::{
-    row::{PATIENCE, arrived},
-    turns,
-};
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
-}
+use crate::{expected::arrived, row::PATIENCE, turns};
 
 struct Scene {
     lab: Topology,

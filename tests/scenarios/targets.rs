@@ -2,7 +2,7 @@
 
 use lab::{
     Netns,
-    agent::Agent,
+    agent::{Agent, words},
     app::{App, Listen},
     client::ask,
     plan::{Family, Plan},
@@ -10,14 +10,7 @@ use lab::{
     witness::attached,
 };
 
-use crate::{
-    row::{PATIENCE, arrived},
-    turns,
-};
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
-}
+use crate::{expected::arrived, row::PATIENCE, turns};
 
 fn ask_times(lab: &Topology, port: u16, times: u64) {
     let target = (lab.plan.task.address(), port).into();

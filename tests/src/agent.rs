@@ -229,6 +229,11 @@ impl Drop for Agent {
     }
 }
 
+/// A command line as its words.
+pub fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
 /// `agent` with these arguments until it ends, which it does by itself.
 ///
 /// # Panics

@@ -10,10 +10,10 @@ use std::{
 
 use crate::domain::{
     class::{Priors, SourceClass},
-    rhythm::Rhythm,
     sample::{HostCounters, Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
     tally::{Tally, growth},
+    track::{ENOUGH, Manner, Track},
 };
 
 /// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
@@ -22,9 +22,6 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 /// Connections that ended so soon after the agent began had begun before it, unseen: nothing tells a health check among
 /// them from a client.
 const UNSEEN_BEGIN: Duration = Duration::from_secs(2);
-
-/// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
-const ENOUGH: u64 = 3;
 
 /// A handshake under way is no lost one: attempts younger than this are not held against anybody. The kernel sends a
 /// SYN-ACK again after one second (TCP_TIMEOUT_INIT, include/net/tcp.h, v6.1).
@@ -43,90 +40,6 @@ pub struct Watch {
     pub health_interval: Option<Duration>,
     /// `--expect-clients`.
     pub expect_clients: bool,
-}
-
-/// What one source did on one port.
-#[derive(Clone, Debug, Default)]
-pub struct Track {
-    /// Since the agent began to watch.
-    pub total: Tally,
-    /// SYNs.
-    pub arrivals: Rhythm,
-    /// Connections that behaved like a health check, when they ended.
-    pub probes: Rhythm,
-    /// When the latest connection that behaved like a client's ended.
-    pub last_client: Option<Duration>,
-    /// Differences between readings, oldest first, one window long; readings without a difference are left out.
-    steps: VecDeque<(Duration, Tally)>,
-}
-
-impl Track {
-    fn record(&mut self, at: Duration, step: Tally, keep_from: Duration) {
-        while self.steps.front().is_some_and(|(when, _)| *when < keep_from) {
-            self.steps.pop_front();
-        }
-        if step.is_empty() {
-            return;
-        }
-        if step.arrived > 0 {
-            self.arrivals.note(at);
-        }
-        if step.probes() > 0 {
-            self.probes.note(at);
-        }
-        if step.clients > 0 {
-            self.last_client = Some(at);
-        }
-        self.total.add(&step);
-        self.steps.push_back((at, step));
-    }
-
-    /// What the connections that ended so far say about the source.
-    pub fn manner(&self) -> Manner {
-        let (probes, clients) = (self.total.probes(), self.total.clients);
-        if self.total.tls_openings > 0 {
-            Manner::Hidden
-        } else if probes > 0 && clients > 0 {
-            Manner::Mixed
-        } else if probes >= ENOUGH {
-            Manner::ProbesOnly
-        } else if clients >= ENOUGH {
-            Manner::ClientsOnly
-        } else {
-            Manner::Unknown
-        }
-    }
-
-    /// As [`Track::between`], and the next reading after `to`: counters are not read at one moment, so the answer to what
-    /// one reading saw arrive may be in the one after it.
-    pub fn between_and_next(&self, from: Duration, to: Duration) -> Tally {
-        let next = self.steps.iter().map(|(at, _)| *at).find(|at| *at > to);
-        self.between(from, next.unwrap_or(to))
-    }
-
-    /// Sum of the readings after `from` up to and including `to`.
-    pub fn between(&self, from: Duration, to: Duration) -> Tally {
-        let mut sum = Tally::default();
-        for (_, step) in self.steps.iter().filter(|(at, _)| *at > from && *at <= to) {
-            sum.add(step);
-        }
-        sum
-    }
-}
-
-/// What kind of connections a source makes, as far as their behaviour tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Too few have ended.
-    Unknown,
-    /// Health checks.
-    ProbesOnly,
-    /// Anything but health checks.
-    ClientsOnly,
-    /// Both.
-    Mixed,
-    /// They are encrypted.
-    Hidden,
 }
 
 /// Trouble of one kind that one source has, in the current window.
@@ -284,14 +197,13 @@ impl History {
         failing: impl Fn(&Tally) -> u64,
         passing: impl Fn(&Tally) -> u64,
     ) -> Option<Trouble> {
-        let recent = track.steps.iter().filter(|(at, _)| now.saturating_sub(*at) <= self.window());
         let (mut failed, mut passed, mut last_failure, mut passed_since) = (0, 0, None, 0);
-        for (at, step) in recent {
+        for (at, step) in track.since(now.saturating_sub(self.window())) {
             let (failures, passes) = (failing(step), passing(step));
             failed += failures;
             passed += passes;
             if failures > 0 {
-                last_failure = Some(*at);
+                last_failure = Some(at);
                 passed_since = 0;
             }
             passed_since += passes;

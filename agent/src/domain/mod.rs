@@ -1,7 +1,7 @@
 //! The pure part: classes, tallies, evidence, findings, the diagnosis. No I/O, no clock: time is an argument, a
 //! [`std::time::Duration`] since the agent started to watch.
 //!
-//! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
+//! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
 
 pub mod class;
 pub mod diagnosis;
@@ -14,4 +14,5 @@ pub mod sample;
 pub mod sources;
 pub mod stage;
 pub mod tally;
+pub mod track;
 pub mod verdict;

@@ -8,9 +8,9 @@ use crate::domain::{
     class::SourceClass,
     diagnosis::{Case, Translation, expected, often_unfinished, translation, unaccounted},
     finding::Finding,
-    history::Track,
     sample::BlindSpot,
     stage::Stage,
+    track::Track,
 };
 
 /// The answer in one word.

@@ -3,9 +3,9 @@
 use crate::domain::{
     diagnosis::{Case, Group, list, unaccounted},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
-    history::Track,
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
+    track::Track,
 };
 
 /// Adds what keeps the group from being answered.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::domain::{
     class::Role,
     diagnosis::Case,
-    history::{Manner, Track},
     sample::TallyKey,
     sources::{Origin, Source},
     tally::{Dropped, Tally},
+    track::{Manner, Track},
 };
 
 /// SYNs after which a sender in a named prefix is taken for a node: anybody may send one from there.

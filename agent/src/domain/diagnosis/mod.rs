@@ -17,11 +17,12 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::domain::{
     class::SourceClass,
     finding::Finding,
-    history::{GRACE, History, Track, Trouble},
+    history::{GRACE, History, Trouble},
     reason::Meaning,
     sample::TallyKey,
     sources::SourceTable,
     tally::{Dropped, Tally},
+    track::Track,
 };
 
 pub use expected::{Expected, expected};

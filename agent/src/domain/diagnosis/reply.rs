@@ -7,9 +7,9 @@ use crate::domain::{
         list,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
-    history::Track,
     stage::{Place, Stage},
     tally::Dropped,
+    track::Track,
 };
 
 /// Adds what keeps the group's handshakes from being finished.

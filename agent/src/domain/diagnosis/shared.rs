@@ -4,8 +4,8 @@ use crate::domain::{
     class::{ClientIp, SourceClass},
     diagnosis::{Case, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
-    history::Manner,
     stage::{Place, Stage},
+    track::Manner,
 };
 
 /// Adds a note for each port to which nodes send both.

@@ -1,0 +1,209 @@
+//! The command line as it is written: commands, flags, and their help.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::{
+    domain::finding::Code,
+    settings::{Format, Nlb, OnBlind, parse_duration, parse_network, parse_nlb, parse_port},
+};
+
+/// Tells why a load balancer calls a healthy service dead: which inbound connections are missing or refused at this
+/// task, where they die, and what to change.
+#[derive(Parser)]
+#[command(name = "agent", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Watch the SYNs that reach a port, class by class and stage by stage, until stopped
+    #[command(after_help = EXIT_CODES)]
+    Trace(TraceArgs),
+    /// Watch until the verdict is sure, say it with its evidence, and exit by it
+    #[command(after_help = DIAGNOSE_EXIT_CODES)]
+    Diagnose(DiagnoseArgs),
+    /// Explain a finding: meaning, proof, what else it could be, what to change; without a code, all of them
+    Explain {
+        /// Code of the finding, such as `probes_missing`
+        #[arg(value_name = "CODE", value_parser = parse_code)]
+        code: Option<Code>,
+    },
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 cannot observe, 5 internal failure.\n\
+    Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
+    RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
+
+const DIAGNOSE_EXIT_CODES: &str = "Exit codes: 0 healthy, 1 fault, 2 wrong usage, 3 cannot observe, 4 inconclusive, 5 internal failure.\n\
+    Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
+    RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
+
+#[derive(Args)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub output: TraceOutputArgs,
+    #[command(flatten)]
+    pub hidden: HiddenArgs,
+}
+
+#[derive(Args)]
+pub struct DiagnoseArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How long to watch when nothing is sure earlier; auto: three intervals of the health check and five seconds
+    #[arg(
+        long, value_name = "auto|D", env = "AGENT_WAIT", default_value = "auto", value_parser = parse_wait,
+        help_heading = "Output"
+    )]
+    pub wait: Wait,
+    /// Output format
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "AGENT_OUTPUT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    pub output: Format,
+    #[command(flatten)]
+    pub hidden: HiddenArgs,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// Ports to watch, at most 64 [default: those that are listened on]
+    #[arg(long, value_name = "N[,N]", value_delimiter = ',', env = "AGENT_PORT", value_parser = parse_port)]
+    pub port: Vec<u16>,
+    /// Interface to watch [default: the one that holds the source address of the default route]
+    #[arg(long, value_name = "IF", env = "AGENT_INTERFACE")]
+    pub interface: Option<String>,
+    /// Network namespace to watch, by path or by the id of a process in it; may be repeated [default: the agent's own]
+    #[arg(long, value_name = "PATH|PID", value_delimiter = ',', env = "AGENT_NETNS")]
+    pub netns: Vec<String>,
+    /// Prefixes of clients that keep their address: VPC link subnets, the VPC
+    #[arg(
+        long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', env = "AGENT_CLIENT",
+        value_parser = parse_network, help_heading = "Who sends"
+    )]
+    pub client: Vec<IpNet>,
+    /// The NLB's nodes: addresses, prefixes, or the NLB's DNS name
+    #[arg(
+        long, value_name = "ADDR|CIDR|NAME", num_args = 1.., value_delimiter = ',', env = "AGENT_NLB",
+        value_parser = parse_nlb, help_heading = "Who sends"
+    )]
+    pub nlb: Vec<Nlb>,
+    /// Whether clients behind the NLB keep their address
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "AGENT_CLIENT_IP",
+        default_value = "auto",
+        help_heading = "Who sends"
+    )]
+    pub client_ip: ClientIpArg,
+    /// Not healthy before clients were seen, too
+    #[arg(
+        long, env = "AGENT_EXPECT_CLIENTS", value_parser = clap::builder::BoolishValueParser::new(),
+        help_heading = "Who sends"
+    )]
+    pub expect_clients: bool,
+    /// Port of the health check, where it is not the traffic port; it is watched, too
+    #[arg(long, value_name = "N", env = "AGENT_HEALTH_PORT", value_parser = parse_port, help_heading = "Health check")]
+    pub health_port: Option<u16>,
+    /// Interval of the health check [default: learned, else 30s]
+    #[arg(
+        long, value_name = "D", env = "AGENT_HEALTH_INTERVAL", value_parser = parse_duration,
+        help_heading = "Health check"
+    )]
+    pub health_interval: Option<Duration>,
+}
+
+#[derive(Args)]
+pub struct TraceOutputArgs {
+    /// Time between reports
+    #[arg(
+        long, value_name = "D", env = "AGENT_INTERVAL", default_value = "10s", value_parser = parse_duration,
+        help_heading = "Output"
+    )]
+    pub interval: Duration,
+    /// Stop after this time
+    #[arg(long, value_name = "D", env = "AGENT_DURATION", value_parser = parse_duration, help_heading = "Output")]
+    pub duration: Option<Duration>,
+    /// Output format
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "AGENT_OUTPUT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    pub output: Format,
+    /// A file to create once everything is hooked up; it is removed at the end
+    #[arg(long, value_name = "P", env = "AGENT_READY_FILE", help_heading = "Output")]
+    pub ready_file: Option<PathBuf>,
+    /// What to do when the target cannot be observed: end with exit code 2 or 3, or keep trying
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "AGENT_ON_BLIND",
+        default_value = "exit",
+        help_heading = "Output"
+    )]
+    pub on_blind: OnBlind,
+}
+
+#[derive(Args)]
+pub struct HiddenArgs {
+    /// Kernel type information, for tests of hosts that lack it
+    #[arg(long, hide = true, value_name = "P", default_value = "/sys/kernel/btf/vmlinux")]
+    pub btf: PathBuf,
+    /// How to hook the tc programs up, for tests of older kernels' way
+    #[arg(long, hide = true, value_name = "HOW", default_value = "auto")]
+    pub attach: AttachArg,
+    /// Size of the table of drops, for tests of its overflow
+    #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub drop_entries: u32,
+    /// Panic after this time, for tests that nothing is left behind then
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "D", value_parser = parse_duration)]
+    pub panic_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ClientIpArg {
+    /// They do: from a node come probes only
+    Preserved,
+    /// They carry a node's address
+    Translated,
+    /// Not known
+    Auto,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum AttachArg {
+    Auto,
+    Clsact,
+}
+
+fn parse_code(text: &str) -> Result<Code, String> {
+    Code::ALL.into_iter().find(|code| code.name() == text).ok_or_else(|| {
+        let names = Code::ALL.map(Code::name);
+        format!("{text} is no finding: there are {}", names.join(", "))
+    })
+}
+
+/// `--wait`: `None` for auto.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait(pub Option<Duration>);
+
+fn parse_wait(text: &str) -> Result<Wait, String> {
+    if text == "auto" { Ok(Wait(None)) } else { parse_duration(text).map(Some).map(Wait) }
+}

@@ -1,0 +1,98 @@
+//! What one source did on one port, over time.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::domain::{rhythm::Rhythm, tally::Tally};
+
+/// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
+pub const ENOUGH: u64 = 3;
+
+/// What kind of connections a source makes, as far as their behaviour tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Too few have ended.
+    Unknown,
+    /// Health checks.
+    ProbesOnly,
+    /// Anything but health checks.
+    ClientsOnly,
+    /// Both.
+    Mixed,
+    /// They are encrypted.
+    Hidden,
+}
+
+/// What one source did on one port.
+#[derive(Clone, Debug, Default)]
+pub struct Track {
+    /// Since the agent began to watch.
+    pub total: Tally,
+    /// SYNs.
+    pub arrivals: Rhythm,
+    /// Connections that behaved like a health check, when they ended.
+    pub probes: Rhythm,
+    /// When the latest connection that behaved like a client's ended.
+    pub last_client: Option<Duration>,
+    /// Differences between readings, oldest first, one window long; readings without a difference are left out.
+    steps: VecDeque<(Duration, Tally)>,
+}
+
+impl Track {
+    /// Takes in the difference between two readings, and forgets what is older than `keep_from`.
+    pub fn record(&mut self, at: Duration, step: Tally, keep_from: Duration) {
+        while self.steps.front().is_some_and(|(when, _)| *when < keep_from) {
+            self.steps.pop_front();
+        }
+        if step.is_empty() {
+            return;
+        }
+        if step.arrived > 0 {
+            self.arrivals.note(at);
+        }
+        if step.probes() > 0 {
+            self.probes.note(at);
+        }
+        if step.clients > 0 {
+            self.last_client = Some(at);
+        }
+        self.total.add(&step);
+        self.steps.push_back((at, step));
+    }
+
+    /// What the connections that ended so far say about the source.
+    pub fn manner(&self) -> Manner {
+        let (probes, clients) = (self.total.probes(), self.total.clients);
+        if self.total.tls_openings > 0 {
+            Manner::Hidden
+        } else if probes > 0 && clients > 0 {
+            Manner::Mixed
+        } else if probes >= ENOUGH {
+            Manner::ProbesOnly
+        } else if clients >= ENOUGH {
+            Manner::ClientsOnly
+        } else {
+            Manner::Unknown
+        }
+    }
+
+    /// As [`Track::between`], and the next reading after `to`: counters are not read at one moment, so the answer to what
+    /// one reading saw arrive may be in the one after it.
+    pub fn between_and_next(&self, from: Duration, to: Duration) -> Tally {
+        let next = self.steps.iter().map(|(at, _)| *at).find(|at| *at > to);
+        self.between(from, next.unwrap_or(to))
+    }
+
+    /// Sum of the readings after `from` up to and including `to`.
+    pub fn between(&self, from: Duration, to: Duration) -> Tally {
+        let mut sum = Tally::default();
+        for (_, step) in self.steps.iter().filter(|(at, _)| *at > from && *at <= to) {
+            sum.add(step);
+        }
+        sum
+    }
+
+    /// The readings since `from`, oldest first.
+    pub fn since(&self, from: Duration) -> impl Iterator<Item = (Duration, &Tally)> {
+        self.steps.iter().filter(move |(at, _)| *at >= from).map(|(at, step)| (*at, step))
+    }
+}
