@@ -33,7 +33,8 @@ pub enum Request {
 ///
 /// One line that says what is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
-    match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match Cli::try_parse_from(&arguments) {
         Ok(Cli { command: Command::Trace(TraceArgs { target, output, hidden }) }) => {
             checked(settings(target, output, hidden)).map(Request::Trace)
         }
@@ -54,7 +55,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
-        Err(error) => Err(one_line(&error)),
+        Err(error) => Err(one_line(&error, &arguments)),
     }
 }
 
@@ -102,7 +103,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
 }
 
 /// clap explains in paragraphs; this keeps what is wrong and where to read on.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given: try `agent trace --port 8080`, or see `agent --help`".to_owned();
     }
@@ -114,7 +115,10 @@ fn one_line(error: &clap::Error) -> String {
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .collect();
     let text = words.join(" ");
-    format!("{}; see `agent trace --help`", text.trim_start_matches("error: "))
+    let command = arguments.get(1).and_then(|word| word.to_str());
+    let command = command.filter(|word| ["trace", "diagnose", "explain"].contains(word));
+    let help = command.map_or("agent --help".to_owned(), |command| format!("agent {command} --help"));
+    format!("{}; see `{help}`", text.trim_start_matches("error: "))
 }
 
 #[cfg(test)]
@@ -193,6 +197,7 @@ mod tests {
             let text = wrong(line);
             assert!(text.contains(part), "{line}: {text}");
             assert!(!text.contains('\n') && !text.contains("error:"), "{text}");
+            assert!(text.contains("--help`") || !text.contains("see"), "{text}");
         }
     }
 

@@ -198,5 +198,5 @@ fn unexplained(case: &Case<'_>) -> Vec<String> {
 }
 
 fn window_seconds(case: &Case<'_>) -> u64 {
-    case.history.window().as_secs()
+    case.now.min(case.history.window()).as_secs()
 }

@@ -139,6 +139,8 @@ impl Sink {
             return Ok(());
         }
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        // A terminal that does not know its size says zero.
+        let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()));
         let up = match self.drawn_rows {
             0 => String::new(),
