@@ -206,19 +206,6 @@ rows! {
         ..HEALTHY
     };
 
-    /// The health check goes to a port that nobody told the agent of. Clients come, with the nodes' addresses, and are
-    /// served; not one connection is a health check.
-    clients_of_the_nodes_come_and_health_checks_do_not => Row {
-        clients: ClientPath::Translated,
-        probes: false,
-        expected: |plan| {
-            let sources = nodes(plan).map(|node| node.to_string());
-            vec![Expected::fault("probes_missing", "inferred", "nlb_undecided", sources)]
-        },
-        verdict: "fault",
-        ..HEALTHY
-    };
-
     the_security_group_shuts_out_one_node => Row {
         after: Some(|lab| lab.block_towards_task(&[lab.plan.node(1)])),
         expected: |plan| vec![Expected::of_probes("probes_stopped", "inferred", &[plan.node(1)])],

@@ -40,6 +40,19 @@ rows! {
         ..HEALTHY
     };
 
+    /// The health check goes to a port that nobody told the agent of. Clients come, with the nodes' addresses, and are
+    /// served; not one connection is a health check. That is suspicious, and no more.
+    clients_of_the_nodes_come_and_health_checks_go_elsewhere => Row {
+        clients: ClientPath::Translated,
+        probes: false,
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("probes_missing", "suspected", "nlb_undecided", sources)]
+        },
+        verdict: "inconclusive",
+        ..HEALTHY
+    };
+
     the_application_defers_accepting => Row {
         speech: Speech::Http,
         listen: |plan| Some(Listen { defer_accept: true, ..Listen::on_all(plan.task.address(), plan.port) }),

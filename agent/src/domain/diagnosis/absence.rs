@@ -108,7 +108,11 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let longest = never.iter().map(|node| node.interval).max()?;
     let waited = never.iter().map(|node| waited(case, node)).min()?;
     let (packets, _) = receives(case, waited)?;
-    let confidence = if waited >= 3 * longest { Confidence::Inferred } else { Confidence::Suspected };
+    // Unless the operator said which port is checked, the health checks of nodes whose clients come here may go to another.
+    let may_be_elsewhere =
+        case.history.watch.priors.health_port.is_none() && never.iter().all(|node| node.by_behaviour);
+    let is_sure = waited >= 3 * longest && !may_be_elsewhere;
+    let confidence = if is_sure { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
         code: Code::ProbesMissing,
@@ -130,7 +134,15 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             if sources.len() == 1 { "one" } else { "one of each" },
             humantime(longest),
         ),
-        advice: with_candidates(case),
+        advice: if may_be_elsewhere {
+            format!(
+                "Does the target group check another port (`aws elbv2 describe-target-groups`, HealthCheckPort)? Then name it \
+                 with --health-port. If not: {}",
+                with_candidates(case)
+            )
+        } else {
+            with_candidates(case)
+        },
         evidence: vec![
             Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
             Fact::count(

@@ -74,8 +74,15 @@ fn health_checks_are_missed_although_clients_come_from_the_same_address() {
     story.pass(15, clients);
     assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A, B]))]);
     story.pass(20, clients);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A, B]))]);
+    let finding = &story.findings()[0];
+    assert!(finding.summary.starts_with("clients, and no health check, from"), "{}", finding.summary);
+    assert!(finding.advice.contains("--health-port"), "{}", finding.advice);
+
+    // With the word of the operator that this port is checked, it is no suspicion any more.
+    story.history.watch.priors.health_port = Some(PORT);
+    story.history.watch.priors.health_port_is_shared = true;
     assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A, B]))]);
-    assert!(story.findings()[0].summary.starts_with("clients, and no health check, from"));
 }
 
 #[test]
