@@ -6,6 +6,11 @@ use anyhow::Result;
 
 use crate::{cmd, setup, workspace};
 
+const THREADS: &str = "--test-threads";
+
+/// Rows wait most of the time: more of them than there are CPUs run beside one another.
+const ROWS_AT_A_TIME: usize = 6;
+
 /// Arguments of `test`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,5 +27,8 @@ pub fn test(args: &Args) -> Result<()> {
     let agent = workspace::build_agent(&[])?;
     let mut lab = workspace::cargo();
     lab.args(["test", "--locked", "-p", "lab", "--"]).args(&args.lab).env("AGENT_BIN", agent);
+    if !args.lab.iter().any(|arg| arg.to_string_lossy().starts_with(THREADS)) {
+        lab.arg(format!("{THREADS}={ROWS_AT_A_TIME}"));
+    }
     cmd::run(&mut lab)
 }
