@@ -3,11 +3,11 @@
 /// Most bytes of an opening that are looked at. A health check's request is about half as long.
 pub const HEAD_BYTES: usize = 256;
 
-/// The shortest request line that can be followed by the user agent.
-pub const SHORTEST: usize = 32;
+/// The shortest opening that says something: a proxy protocol v2 header without addresses.
+pub const SHORTEST: usize = 16;
 
-/// User agent of the health checks of NLB and ALB, `ELB-HealthChecker/2.0`, cut to what is compared
-/// (AWS, re:Post and user reports; facts in docs/findings are marked accordingly).
+/// User agent of the health checks of NLB and ALB, `ELB-HealthChecker/2.0`, cut to what is compared (widely reported; AWS
+/// documents it for the ALB).
 const USER_AGENT: u128 = u128::from_be_bytes(*b"ELB-HealthChecke");
 
 /// First four bytes of the proxy protocol v2 signature, and the rest of it (the protocol's specification, section 2.2).
@@ -41,9 +41,11 @@ pub fn recognise(head: &[u8; HEAD_BYTES], length: usize) -> Opening {
         return if has_user_agent(head, length) { Opening::Probe } else { Opening::Other };
     }
     if start >> 16 == TLS_HANDSHAKE as u32 {
-        return Opening::Tls;
+        // Version 3.0 to 3.4, a record of at most 16 KiB, and in it a ClientHello (1).
+        let is_hello = length > 5 && head[2] <= 4 && head[3] <= 0x40 && head[5] == 1;
+        return if is_hello { Opening::Tls } else { Opening::Other };
     }
-    if start == PROXY_V2_START {
+    if start == PROXY_V2_START && length >= SHORTEST {
         let mut rest = 0;
         for byte in &head[4..12] {
             rest = rest << 8 | *byte as u64;
@@ -114,12 +116,15 @@ mod tests {
         assert_eq!(of(&header(0x20)), Opening::Probe);
         assert_eq!(of(&header(0x21)), Opening::Other);
         assert_eq!(of(b"\r\n\r\n\0\r\nQUIX\n \0\0\0"), Opening::Other);
+        assert_eq!(of(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), Opening::Probe);
+        assert_eq!("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".len(), SHORTEST);
     }
 
     #[test]
     fn tls_keeps_its_secret() {
         assert_eq!(of(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]), Opening::Tls);
         assert_eq!(of(&[0x17, 0x03, 0x03, 0x00, 0x20]), Opening::Other);
+        assert_eq!(of(&[0x16, 0x03, 0x41, 0x07, 0x00, 0x01]), Opening::Other, "bytes of an upload");
         assert_eq!(of(b""), Opening::Other);
     }
 }

@@ -1,8 +1,8 @@
 //! tc ingress, behind the one that counts: what connections from a shared address begin with, probe or client.
 //!
-//! A program of its own, attached only where an NLB is named: a counted SYN pays nothing for it, and the verifier has
-//! to follow one search at a time. Only a probe is remembered until its connection ends, so that no flood of clients can
-//! push it out.
+//! A program of its own, attached only where an NLB is named: what others send pays no search, and the verifier has to
+//! follow one search at a time. Only what names itself a probe is remembered until its connection ends, so that no flood
+//! of clients can push it out.
 
 use agent_common::{
     opening::{Opening, SHORTEST, recognise},
@@ -20,8 +20,8 @@ use crate::{
     target::fact,
 };
 
-/// Looks at a segment that hands over data, if it comes from a source that may be probe and client. Its headers are
-/// in the linear part: the kernel has not yet met one of an established connection where they are not.
+/// Looks at a segment that hands over data, if it comes from a source that may be probe and client. One whose
+/// headers are not in the linear part is passed over, and its connection counts as a client's.
 #[inline(always)]
 pub fn look(context: &TcContext) -> Option<()> {
     let (start, end, _) = packet_bytes(context.skb.skb);

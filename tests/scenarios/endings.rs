@@ -113,7 +113,7 @@ fn sigterm_and_sigint_end_it_well_with_last_words() {
 fn sigkill_leaves_nothing_where_the_kernel_has_tcx() {
     let _turn = turns::share();
     let lab = lab();
-    let mut agent = Agent::trace(&lab.task, &words("--port 80"));
+    let mut agent = Agent::trace(&lab.task, &words("--port 80 --nlb 10.255.0.1"));
     let process = Mortal::new(agent.id());
     let has_tcx = agent.lines()[0]["hooks"].to_string().contains("tcx");
     agent.signal(Signal::KILL);
@@ -140,12 +140,12 @@ fn sweep(lab: &Topology) -> (usize, Mortal) {
 fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
     let _turn = turns::share();
     let lab = lab();
-    let mut killed = Agent::trace(&lab.task, &words("--port 80 --attach clsact"));
+    let mut killed = Agent::trace(&lab.task, &words("--port 80 --nlb 10.255.0.1 --attach clsact"));
     let living = Agent::trace(&lab.task, &words("--port 81 --attach clsact"));
-    assert_eq!(attached(&lab.task).len(), 4);
+    assert_eq!(attached(&lab.task).len(), 5, "three of one, two of the other");
     killed.signal(Signal::KILL);
     killed.wait_end();
-    assert_eq!(attached(&lab.task).len(), 4, "filters outlive their agent");
+    assert_eq!(attached(&lab.task).len(), 5, "filters outlive their agent");
     let (while_it_ran, _) = sweep(&lab);
     assert_eq!(while_it_ran, 4, "two of the living agent, two of the new one");
     assert_eq!(attached(&lab.task).len(), 2, "those of the living agent");

@@ -19,8 +19,8 @@ use crate::domain::{
 /// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Connections that ended so soon after the agent began had begun before it, unseen: nothing tells a health check among
-/// them from a client.
+/// Connections that ended so soon after the agent began may have begun before it, unseen: nothing tells a health check
+/// among them from a client.
 const UNSEEN_BEGIN: Duration = Duration::from_secs(2);
 
 /// A handshake under way is no lost one: attempts younger than this are not held against anybody. The kernel sends a
@@ -125,12 +125,19 @@ impl History {
         });
         self.latest = sample;
         self.has_sample = true;
-        self.learned = self
-            .tracks
-            .iter()
-            .filter(|(key, _)| self.class(**key, sources) == SourceClass::NlbProbe)
-            .filter_map(|(_, track)| track.arrivals.learned_interval(at))
-            .max();
+        self.learned = self.tracks.keys().filter_map(|key| self.learned_interval(*key, sources, at)).max();
+    }
+
+    /// The interval of a source's health checks, where they are told from clients and came often enough.
+    pub fn learned_interval(&self, key: TallyKey, sources: &SourceTable, now: Duration) -> Option<Duration> {
+        let track = self.tracks.get(&key)?;
+        match self.class(key, sources) {
+            SourceClass::NlbProbe => track.arrivals.learned_interval(now),
+            SourceClass::NlbUndecided if track.manner() == Manner::Mixed => {
+                track.probes.learned_interval(now)
+            }
+            _ => None,
+        }
     }
 
     /// When the latest observation was made.
@@ -155,11 +162,8 @@ impl History {
         if let Some(given) = self.watch.health_interval {
             return given;
         }
-        keys.iter()
-            .filter(|key| self.class(**key, sources) == SourceClass::NlbProbe)
-            .filter_map(|key| self.tracks.get(key)?.arrivals.learned_interval(now))
-            .max()
-            .unwrap_or(DEFAULT_INTERVAL)
+        let learned = keys.iter().filter_map(|key| self.learned_interval(*key, sources, now)).max();
+        learned.unwrap_or(DEFAULT_INTERVAL)
     }
 
     /// Class of a tally: what the operator said of its source, unless its connections say otherwise.

@@ -62,13 +62,14 @@ impl Track {
     /// What the connections that ended so far say about the source.
     pub fn manner(&self) -> Manner {
         let (probes, clients) = (self.total.probes(), self.total.clients);
-        if self.total.tls_openings > 0 {
+        // An encrypted connection ends as a client's; one look-alike among many hides nothing.
+        if 2 * self.total.tls_openings > clients {
             Manner::Hidden
-        } else if probes > 0 && clients > 0 {
+        } else if probes > 0 && clients >= ENOUGH {
             Manner::Mixed
-        } else if probes >= ENOUGH {
+        } else if probes >= ENOUGH && clients == 0 {
             Manner::ProbesOnly
-        } else if clients >= ENOUGH {
+        } else if probes == 0 && clients >= ENOUGH {
             Manner::ClientsOnly
         } else {
             Manner::Unknown

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Translation, expected, often_unfinished, translation, unaccounted},
+    diagnosis::{Case, Kinds, Translation, expected, often_unfinished, translation, unaccounted},
     finding::Finding,
     sample::BlindSpot,
     stage::Stage,
-    track::Track,
+    track::{Manner, Track},
 };
 
 /// The answer in one word.
@@ -139,7 +139,7 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
     for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
         if node.recent.arrived == 0 {
             reasons.push(format!("no SYN from {} in the last {} s", node.label, window_seconds(case)));
-        } else if node.by_behaviour && node.recent.probes_served == 0 {
+        } else if node.kinds == Kinds::ToldApart && node.served() == 0 {
             reasons.push(format!(
                 "{} health checks from {} in the last {} s, none served",
                 node.recent.probes(),
@@ -165,7 +165,7 @@ fn clients_seen(case: &Case<'_>) -> bool {
     case.groups().iter().any(|group| {
         let is_client = |track: &Track| match group.class {
             class if class.is_client() => track.total.arrived > 0,
-            SourceClass::NlbUndecided => track.total.clients > 0,
+            SourceClass::NlbUndecided => track.manner() != Manner::Hidden && track.total.clients > 0,
             _ => false,
         };
         group.members.iter().any(|(_, track)| is_client(track))

@@ -124,7 +124,8 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
 /// What the connections that ended were, where a source makes both kinds.
 fn kinds(row: &Row) -> Option<String> {
     let (probes, clients) = (row.tally.probes(), row.tally.clients);
-    let is_shared = row.class == SourceClass::NlbUndecided && probes + clients > 0;
+    let is_told_apart = 2 * row.tally.tls_openings <= clients;
+    let is_shared = row.class == SourceClass::NlbUndecided && probes + clients > 0 && is_told_apart;
     is_shared.then(|| format!("     {probes} health checks, {clients} clients ended"))
 }
 

@@ -81,9 +81,10 @@ fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
     runtime.shutdown_background();
     // Everything is unhooked by now, whether somebody reads or not.
     let said = sink.finish();
-    match outcome.and_then(|verdicts| said.map(|()| verdicts)) {
-        Err(Failure::OutputClosed) => Ok(Vec::new()),
-        other => other,
+    match (outcome, said) {
+        (Ok(verdicts), Ok(()) | Err(Failure::OutputClosed)) => Ok(verdicts),
+        (Err(Failure::OutputClosed), _) => Ok(vec![State::Inconclusive]),
+        (Ok(_), Err(failure)) | (Err(failure), _) => Err(failure),
     }
 }
 

@@ -159,7 +159,7 @@ impl Target {
         say::end(&self.label, self.watching.as_ref(), reason, sink)
     }
 
-    /// Whether the verdict will not change by watching on.
+    /// Whether the verdict is sure enough to end.
     pub fn is_sure(&self) -> bool {
         self.watching.as_ref().is_some_and(Watching::is_sure)
     }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         class::Role,
-        diagnosis::{Case, Translation, diagnose, expected, translation},
+        diagnosis::{Case, Kinds, Translation, diagnose, expected, translation},
         finding::Finding,
         history::History,
         ledger::{Ledger, State as FindingState},
@@ -165,13 +165,15 @@ impl Watching {
         Ok(())
     }
 
-    /// Whether the verdict will not change by watching on: a fault that is more than suspected, or health of every source
+    /// Whether the verdict is sure enough to end: a fault that is more than suspected, or health of every source
     /// that is expected, seen twice.
     pub fn is_sure(&self) -> bool {
         let summary = self.summary();
         match summary.verdict.state {
             State::Fault => true,
-            State::Healthy => expected(&summary.case).iter().all(|node| node.served() >= PROBES_OF_HEALTH),
+            State::Healthy => expected(&summary.case)
+                .iter()
+                .all(|node| node.kinds != Kinds::Hidden && node.served() >= PROBES_OF_HEALTH),
             State::Inconclusive | State::CannotObserve => false,
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::{
     class::{Role, SourceClass},
     diagnosis::{Case, Expected, expected, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    sample::TallyKey,
     sources::Source,
     stage::{Place, Stage},
     tally::Dropped,
@@ -32,11 +33,14 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     findings.extend(stopped(case, &expected));
 }
 
-/// The class a finding about a node's probes is filed under.
-fn class(case: &Case<'_>) -> SourceClass {
+/// The class a finding about a node's probes is filed under: the one its row has.
+fn class(case: &Case<'_>, node: Option<&Expected>) -> SourceClass {
     let priors = case.history.watch.priors;
     let port = priors.health_port.or(case.history.watch.ports.first().copied()).unwrap_or(0);
-    priors.classify(Role::Node, port)
+    match node {
+        Some(node) => case.history.class(TallyKey { slot: node.slot, port }, case.sources),
+        None => priors.classify(Role::Node, port),
+    }
 }
 
 /// Absence means something only while the interface demonstrably receives. Packets from before the silence prove
@@ -76,7 +80,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
         code: Code::NothingArrives,
         severity: Severity::Fault,
         confidence: at_most(case, Confidence::Inferred),
-        class: class(case),
+        class: class(case, None),
         port: None,
         sources: case.sources.iter().map(Source::label).collect(),
         stage: Stage::Arrived,
@@ -108,9 +112,8 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let longest = never.iter().map(|node| node.interval).max()?;
     let waited = never.iter().map(|node| waited(case, node)).min()?;
     let (packets, _) = receives(case, waited)?;
-    // Unless the operator said which port is checked, the health checks of nodes whose clients come here may go to another.
-    let may_be_elsewhere =
-        case.history.watch.priors.health_port.is_none() && never.iter().all(|node| node.by_behaviour);
+    // The health checks of nodes whose clients come here may go to another port, or not be recognised.
+    let may_be_elsewhere = never.iter().any(|node| node.by_behaviour);
     let is_sure = waited >= 3 * longest && !may_be_elsewhere;
     let confidence = if is_sure { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
@@ -118,7 +121,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         code: Code::ProbesMissing,
         severity: Severity::Fault,
         confidence: at_most(case, confidence),
-        class: class(case),
+        class: class(case, never.first().copied()),
         port: port(case),
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
@@ -137,7 +140,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         advice: if may_be_elsewhere {
             format!(
                 "Does the target group check another port (`aws elbv2 describe-target-groups`, HealthCheckPort)? Then name it \
-                 with --health-port. If not: {}",
+                 with --health-port, and it is watched, too. If not: {}",
                 with_candidates(case)
             )
         } else {
@@ -182,6 +185,9 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     } else {
         (Code::ProbesWithdrawn, Severity::Note, Confidence::Inferred)
     };
+    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised.
+    let confidence =
+        if silent.iter().any(|node| node.by_behaviour) { Confidence::Suspected } else { confidence };
     let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();
     let context = if others_go_on {
         "another node goes on"
@@ -196,7 +202,7 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         code,
         severity,
         confidence: at_most(case, confidence),
-        class: class(case),
+        class: class(case, silent.first().map(|node| **node)),
         port: port(case),
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,

@@ -26,7 +26,8 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
     }
     let named = case.sources.iter().filter(|source| source.role == Role::Client);
     let sources: Vec<_> = named.map(Source::label).collect();
-    let hidden = case.history.in_front().is_some();
+    // A client of a shared address is known when its connection ends, and some are open.
+    let hidden = case.history.in_front().is_some() || has_open_connections(case);
     Some(Finding {
         code: Code::ClientsMissing,
         severity: Severity::Fault,
@@ -48,6 +49,14 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
         ],
         sources,
     })
+}
+
+fn has_open_connections(case: &Case<'_>) -> bool {
+    let mut shared = case
+        .history
+        .tracks()
+        .filter(|(key, _)| case.history.class(*key, case.sources) == SourceClass::NlbUndecided);
+    shared.any(|(_, track)| track.total.established > track.total.served + track.total.unserved)
 }
 
 /// Clients came as far as this host: that is another finding.

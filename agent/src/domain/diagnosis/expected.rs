@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    class::Role,
+    class::{Role, SourceClass},
     diagnosis::Case,
     sample::TallyKey,
     sources::{Origin, Source},
@@ -18,6 +18,8 @@ const ARRIVALS_OF_A_NODE: u64 = 3;
 pub struct Expected {
     /// Address or prefix.
     pub label: String,
+    /// Its first slot.
+    pub slot: u32,
     /// How often it is expected.
     pub interval: Duration,
     /// Since when it is known, or the agent watches.
@@ -36,12 +38,28 @@ pub struct Expected {
     pub recent: Tally,
     /// Its health checks are told from clients of the same address by their behaviour: `first` and `last` are theirs.
     pub by_behaviour: bool,
+    /// What its connections are, and whether clients' may be among them.
+    pub kinds: Kinds,
+}
+
+/// What may be among the connections of an expected source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Health checks only.
+    Probes,
+    /// Clients', too, and they are told apart.
+    ToldApart,
+    /// Clients', too, and encryption hides which.
+    Hidden,
 }
 
 impl Expected {
-    /// Its health checks that were served within the window, as far as they can be told apart.
+    /// Its health checks that were served within the window; every connection where encryption hides which they are.
     pub const fn served(&self) -> u64 {
-        if self.by_behaviour { self.recent.probes_served } else { self.recent.served }
+        match self.kinds {
+            Kinds::ToldApart => self.recent.probes_served,
+            Kinds::Probes | Kinds::Hidden => self.recent.served,
+        }
     }
 }
 
@@ -92,6 +110,8 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     let arrivals: u64 = members.iter().map(|(_, track)| track.total.arrived).sum();
     // Both kinds come from there, and connections go on to end: silence is that of the health checks alone.
     let interval = case.history.interval(&keys, case.sources, case.now);
+    let learned =
+        keys.iter().any(|key| case.history.learned_interval(*key, case.sources, case.now).is_some());
     let by_behaviour =
         !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
     let rhythms =
@@ -99,15 +119,34 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     let is_named = source.slots == 1 && !source.is_shared() && source.origin != Origin::Learned;
     Expected {
         label,
+        slot: source.slot,
+        kinds: kinds(case, &members),
         interval,
         known_since: source.known_since,
         first: rhythms().filter_map(|rhythm| rhythm.first).min(),
         last: rhythms().filter_map(|rhythm| rhythm.last).max(),
         by_behaviour,
-        has_rhythm: is_named || arrivals >= ARRIVALS_OF_A_NODE,
+        has_rhythm: if by_behaviour {
+            // Without a known interval, a slow health check would look like one that stopped.
+            case.history.watch.health_interval.is_some() || learned
+        } else {
+            is_named || arrivals >= ARRIVALS_OF_A_NODE
+        },
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
         resolved_v6: matches!(source.origin, Origin::Dns(_)).then(|| source.network.addr().is_ipv6()),
         recent,
+    }
+}
+
+fn kinds(case: &Case<'_>, members: &[(TallyKey, &Track)]) -> Kinds {
+    let is_shared =
+        |(key, _): &(TallyKey, &Track)| case.history.class(*key, case.sources) == SourceClass::NlbUndecided;
+    if !members.iter().any(is_shared) {
+        Kinds::Probes
+    } else if members.iter().any(|(_, track)| track.manner() == Manner::Hidden) {
+        Kinds::Hidden
+    } else {
+        Kinds::ToldApart
     }
 }
 

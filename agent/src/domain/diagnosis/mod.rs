@@ -22,10 +22,10 @@ use crate::domain::{
     sample::TallyKey,
     sources::SourceTable,
     tally::{Dropped, Tally},
-    track::Track,
+    track::{Manner, Track},
 };
 
-pub use expected::{Expected, expected};
+pub use expected::{Expected, Kinds, expected};
 pub use reply::often_unfinished;
 pub use translation::Translation;
 
@@ -178,7 +178,7 @@ impl<'a> Case<'a> {
     fn last_client(&self) -> Option<Duration> {
         let last = |(key, track): (TallyKey, &Track)| match self.history.class(key, self.sources) {
             class if class.is_client() => track.arrivals.last,
-            SourceClass::NlbUndecided => track.last_client,
+            SourceClass::NlbUndecided if track.manner() != Manner::Hidden => track.last_client,
             _ => None,
         };
         self.history.tracks().filter_map(last).max()

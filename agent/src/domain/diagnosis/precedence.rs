@@ -3,7 +3,7 @@
 use crate::domain::finding::{Code, Confidence, Finding};
 
 /// (cause, what it explains). Within one class and port, unless the cause is about all ports.
-const EXPLAINS: [(Code, Code); 8] = [
+const EXPLAINS: [(Code, Code); 7] = [
     (Code::NothingArrives, Code::ProbesMissing),
     (Code::AcceptQueueFull, Code::ReplyLost),
     (Code::AcceptQueueFull, Code::NoReturnRoute),
@@ -11,7 +11,6 @@ const EXPLAINS: [(Code, Code); 8] = [
     (Code::ReplyDropped, Code::AcceptQueueFull),
     (Code::NoReturnRoute, Code::ReplyLost),
     (Code::HostFirewall, Code::NoReturnRoute),
-    (Code::ProbesMissing, Code::ProbesWithdrawn),
 ];
 
 fn explains(cause: &Finding, finding: &Finding) -> bool {

@@ -33,9 +33,9 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
                 list(&sources),
                 if overturned { ", although --client-ip preserved was given" } else { "" },
             ),
-            advice: "A rule by address lets in both or neither. Rules by the NLB's security group, and a health check \
-                     port of its own, tell them apart; what PrivateLink brings carries a node's address whatever the \
-                     setting."
+            advice: "A rule of the task lets in both or neither. A health check port of its own tells them apart, and so \
+                     do the inbound rules of the NLB's own group, which health checks ignore; what PrivateLink brings \
+                     carries a node's address whatever the setting."
                 .to_owned(),
             evidence: vec![
                 Fact::count("probe_connections", probes, FactOrigin::Hook),
