@@ -19,6 +19,20 @@ fn client(story: &mut Story, key: TallyKey) {
     story.tally(key).clients += 1;
 }
 
+/// Ten intervals in which both nodes probe, and clients come with their addresses.
+fn settled() -> Story {
+    let mut story = shared();
+    story.pass(100, |story, second| {
+        for node in [NODE_A, NODE_B] {
+            client(story, node);
+            if second.is_multiple_of(10) {
+                probe(story, node);
+            }
+        }
+    });
+    story
+}
+
 fn class(story: &Story, key: TallyKey) -> &'static str {
     story.history.class(key, &story.sources).name()
 }
@@ -84,15 +98,7 @@ fn health_checks_are_missed_although_clients_come_from_the_same_address() {
 
 #[test]
 fn health_checks_that_stop_are_missed_while_clients_of_the_same_address_go_on() {
-    let mut story = shared();
-    story.pass(100, |story, second| {
-        for node in [NODE_A, NODE_B] {
-            client(story, node);
-            if second.is_multiple_of(10) {
-                probe(story, node);
-            }
-        }
-    });
+    let mut story = settled();
     assert_eq!(story.verdict(&[]).state, State::Healthy);
     story.pass(35, |story, second| {
         client(story, NODE_A);
@@ -108,15 +114,7 @@ fn health_checks_that_stop_are_missed_while_clients_of_the_same_address_go_on() 
 
 #[test]
 fn an_application_that_hangs_ends_no_connection_and_no_health_check_is_missed_for_it() {
-    let mut story = shared();
-    story.pass(100, |story, second| {
-        for node in [NODE_A, NODE_B] {
-            client(story, node);
-            if second.is_multiple_of(10) {
-                probe(story, node);
-            }
-        }
-    });
+    let mut story = settled();
     story.pass(60, |story, _| {
         for node in [NODE_A, NODE_B] {
             let tally = story.tally(node);
