@@ -5,9 +5,10 @@
 //! padding, and its size is asserted next to its definition, because both sides must agree to the byte.
 //!
 //! Reading order: [`packet`] (what a segment is), [`prefix`] (who sent it), [`tally`] (what is counted),
-//! [`opening`] (what a peer's first bytes say), [`drop`] (what was thrown away), [`config`] (what userspace hands to the programs).
+//! [`opening`] (what a peer's first bytes say), [`answer`] (what those of the answer do), [`drop`] (what was thrown away), [`config`] (what userspace hands to the programs).
 #![cfg_attr(not(test), no_std)]
 
+pub mod answer;
 pub mod config;
 pub mod drop;
 pub mod opening;

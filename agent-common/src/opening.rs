@@ -27,6 +27,10 @@ const TLS_HANDSHAKE: u16 = 0x1603;
 pub enum Opening {
     /// A health check that says so.
     Probe,
+    /// The same, in a proxy protocol v2 header.
+    ProxiedProbe,
+    /// Somebody's connection behind a proxy protocol v2 header.
+    Proxied,
     /// TLS: nothing can be said about what is inside.
     Tls,
     /// Anything else: somebody's request.
@@ -50,8 +54,8 @@ pub fn recognise(head: &[u8; HEAD_BYTES], length: usize) -> Opening {
         for byte in &head[4..12] {
             rest = rest << 8 | *byte as u64;
         }
-        if rest == PROXY_V2_REST && head[12] == PROXY_V2_LOCAL {
-            return Opening::Probe;
+        if rest == PROXY_V2_REST {
+            return if head[12] == PROXY_V2_LOCAL { Opening::ProxiedProbe } else { Opening::Proxied };
         }
     }
     Opening::Other
@@ -113,10 +117,10 @@ mod tests {
         let header = |command: u8| {
             [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[command, 0, 0, 0], b"GET / HTTP/1.1\r\n\r\n"].concat()
         };
-        assert_eq!(of(&header(0x20)), Opening::Probe);
-        assert_eq!(of(&header(0x21)), Opening::Other);
+        assert_eq!(of(&header(0x20)), Opening::ProxiedProbe);
+        assert_eq!(of(&header(0x21)), Opening::Proxied);
         assert_eq!(of(b"\r\n\r\n\0\r\nQUIX\n \0\0\0"), Opening::Other);
-        assert_eq!(of(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), Opening::Probe);
+        assert_eq!(of(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), Opening::ProxiedProbe);
         assert_eq!("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".len(), SHORTEST);
     }
 

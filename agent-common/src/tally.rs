@@ -40,9 +40,63 @@ pub struct Manners {
     pub tls_openings: u64,
     /// Connections that ended and behaved like a client's. Counted, not computed: two structs are not read at one moment.
     pub clients: u64,
+    /// Proxy protocol v2 headers at the begin of a connection.
+    pub proxy_openings: u64,
+    /// Answers that began as plain HTTP.
+    pub http_answers: u64,
+    /// TLS alerts sent in the clear: handshakes that this side refused.
+    pub tls_alerts: u64,
+    /// Of `probes_unserved`, those answered with an HTTP status other than 200 to 399.
+    pub probes_bad_status: u64,
+    /// Of `probes_unserved`, those whose peer gave up before a single byte of an answer.
+    pub probes_given_up: u64,
+    /// Of `probes_unserved`, those that this side ended without an answer.
+    pub probes_cut: u64,
+    /// Of `clients`, those that sent something and that this side ended without an answer.
+    pub clients_cut: u64,
+    /// The latest status counted in `probes_bad_status`; a level, not a count.
+    pub bad_status: u64,
+    /// The latest description counted in `tls_alerts` (RFC 8446 section 6); a level, not a count.
+    pub tls_alert: u64,
+    /// How long the latest one counted in `probes_given_up` had waited, in microseconds; a level, not a count.
+    pub wait_microseconds: u64,
 }
 
-const _: () = assert!(size_of::<Manners>() == 32);
+const _: () = assert!(size_of::<Manners>() == 112);
+
+impl Manners {
+    /// Takes in those of another CPU: counts add up, of levels the higher one stands.
+    pub fn add(&mut self, other: &Self) {
+        self.probes_served += other.probes_served;
+        self.probes_unserved += other.probes_unserved;
+        self.tls_openings += other.tls_openings;
+        self.clients += other.clients;
+        self.proxy_openings += other.proxy_openings;
+        self.http_answers += other.http_answers;
+        self.tls_alerts += other.tls_alerts;
+        self.probes_bad_status += other.probes_bad_status;
+        self.probes_given_up += other.probes_given_up;
+        self.probes_cut += other.probes_cut;
+        self.clients_cut += other.clients_cut;
+        self.bad_status = self.bad_status.max(other.bad_status);
+        self.tls_alert = self.tls_alert.max(other.tls_alert);
+        self.wait_microseconds = self.wait_microseconds.max(other.wait_microseconds);
+    }
+}
+
+/// A health check under way that said it is one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeState {
+    /// When it said so, in nanoseconds of the monotonic clock.
+    pub began_nanoseconds: u64,
+    /// HTTP status of its answer; 0 before.
+    pub status: u32,
+    /// Not zero once it was counted as ended: its peer gave up, and the socket may stay open.
+    pub is_over: u32,
+}
+
+const _: () = assert!(size_of::<ProbeState>() == 16);
 
 /// A connection, as the tc hooks and the socket tracepoints can both name it: by its peer and the watched port, which may
 /// be another than the socket's own where the host translates it.
@@ -98,4 +152,4 @@ pub struct RecentSources {
 
 const _: () = assert!(size_of::<RecentSources>() == 24 * RECENT_CELLS);
 
-crate::pod!(Tally, Manners, ConnectionKey, Loss, RecentSource, RecentSources);
+crate::pod!(Tally, Manners, ProbeState, ConnectionKey, Loss, RecentSource, RecentSources);

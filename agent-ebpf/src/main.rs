@@ -6,6 +6,7 @@
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod answer;
 mod atomic;
 mod drop;
 mod egress;
@@ -40,6 +41,13 @@ pub fn hct_ingress(context: TcContext) -> i32 {
 #[classifier]
 pub fn hct_openings(context: TcContext) -> i32 {
     let _not_an_opening = opening::look(&context);
+    NEXT
+}
+
+/// Looks at how connections from the NLB's nodes are answered.
+#[classifier]
+pub fn hct_answers(context: TcContext) -> i32 {
+    let _not_an_answer = answer::look(&context);
     NEXT
 }
 

@@ -1,10 +1,14 @@
 //! `sock:inet_sock_set_state`: completed handshakes, and how connections end.
 
+use agent_common::answer::passes;
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::{
     kernel::Socket,
-    maps::{control, elsewhere, ports, probes, tallies},
+    maps::{
+        control, elsewhere, ports, probes,
+        tallies::{self, End},
+    },
     opening, source,
 };
 
@@ -25,12 +29,19 @@ pub fn record(context: &RawTracePointContext) {
     let ended = (old == CLOSE_WAIT && new == LAST_ACK)
         || (old == ESTABLISHED && new == FIN_WAIT1)
         || (new == CLOSE && (old == ESTABLISHED || old == CLOSE_WAIT));
-    if !opened && !ended {
+    let left_by_peer = old == ESTABLISHED && new == CLOSE_WAIT;
+    if !opened && !ended && !left_by_peer {
         return;
     }
     let socket = Socket::new(context.arg(0));
     if socket.in_target() {
-        let _not_watched = if opened { count_opened(&socket) } else { count_ended(&socket, new) };
+        let _not_watched = if opened {
+            count_opened(&socket)
+        } else if left_by_peer {
+            count_given_up(&socket)
+        } else {
+            count_ended(&socket, old, new)
+        };
     }
 }
 
@@ -45,19 +56,56 @@ fn count_opened(socket: &Socket) -> Option<()> {
     Some(())
 }
 
+/// The peer closes before a single byte of an answer: a health check that does so gave up. It ends here, because an
+/// application that hangs leaves the socket open.
+#[inline(always)]
+fn count_given_up(socket: &Socket) -> Option<()> {
+    let port_index = ports::any(socket.local_port()?)?;
+    let (received, sent) = socket.bytes()?;
+    if sent > 0 || received <= 1 {
+        return None;
+    }
+    let peer = socket.peer()?;
+    let key = opening::key(&peer, socket.peer_port()?, port_index);
+    let state = probes::get(&key)?;
+    if state.is_over == 0 {
+        tallies::add_given_up(source::slot(&peer), port_index, probes::give_up(&key, state));
+    }
+    Some(())
+}
+
 /// Served: the application sent something, or the peer sent nothing and the connection was not cut by this side.
 /// A TCP health check is of the second kind, whether it ends with FIN or RST; an HTTP health check is known by its begin.
 #[inline(always)]
-fn count_ended(socket: &Socket, new: u32) -> Option<()> {
+fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
     let port_index = ports::any(socket.local_port()?)?;
     let (received, sent) = socket.bytes()?;
-    let cut_here = new == CLOSE && socket.error() == 0;
+    let aborted_here = new == CLOSE && socket.error() == 0;
     // The peer's FIN counts as one byte received.
     let is_mute = received <= 1;
-    let served = sent > 0 || (is_mute && !cut_here);
+    let answered = sent > 0 || (is_mute && !aborted_here);
     let peer = socket.peer()?;
-    // Both questions, because asking also forgets.
-    let began_as_probe = probes::take(&opening::key(&peer, socket.peer_port()?, port_index));
-    tallies::add_ended(source::slot(&peer), port_index, served, began_as_probe || is_mute);
+    let slot = source::slot(&peer);
+    let state = probes::take(&opening::key(&peer, socket.peer_port()?, port_index));
+    let is_probe = state.is_some() || is_mute;
+    let state = state.unwrap_or_default();
+    if state.is_over != 0 {
+        return Some(());
+    }
+    // The peer reset it before a single byte of an answer.
+    if state.began_nanoseconds != 0 && sent == 0 && new == CLOSE && !aborted_here {
+        let waited = probes::waited(&state);
+        tallies::add_given_up(slot, port_index, waited);
+        return Some(());
+    }
+    let bad_status = if state.status == 0 || passes(state.status) { 0 } else { state.status };
+    let left_first = old == ESTABLISHED && (new == FIN_WAIT1 || aborted_here);
+    let end = End {
+        served: answered && bad_status == 0,
+        is_probe,
+        bad_status,
+        cut_here: left_first && sent == 0 && received > 0,
+    };
+    tallies::add_ended(slot, port_index, &end);
     Some(())
 }

@@ -72,11 +72,11 @@ fn nothing_is_left(lab: &Topology, Mortal { process, programs }: &Mortal) {
 fn end_by(arguments: &str, end: impl FnOnce(Agent) -> Ended) -> (Topology, Mortal, Ended) {
     let lab = lab();
     let agent = Agent::trace(&lab.task, &words(arguments));
-    let hooks = if arguments.contains("--nlb") { 3 } else { 2 };
+    let hooks = if arguments.contains("--nlb") { 4 } else { 2 };
     assert_eq!(
         attached(&lab.task).len(),
         hooks,
-        "one hook each way, and one for what shared addresses begin with"
+        "one hook each way, and one more each way to look into the connections of an NLB"
     );
     let mortal = Mortal::new(agent.id());
     let ended = end(agent);
@@ -142,10 +142,10 @@ fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
     let lab = lab();
     let mut killed = Agent::trace(&lab.task, &words("--port 80 --nlb 10.255.0.1 --attach clsact"));
     let living = Agent::trace(&lab.task, &words("--port 81 --attach clsact"));
-    assert_eq!(attached(&lab.task).len(), 5, "three of one, two of the other");
+    assert_eq!(attached(&lab.task).len(), 6, "four of one, two of the other");
     killed.signal(Signal::KILL);
     killed.wait_end();
-    assert_eq!(attached(&lab.task).len(), 5, "filters outlive their agent");
+    assert_eq!(attached(&lab.task).len(), 6, "filters outlive their agent");
     let (while_it_ran, _) = sweep(&lab);
     assert_eq!(while_it_ran, 4, "two of the living agent, two of the new one");
     assert_eq!(attached(&lab.task).len(), 2, "those of the living agent");

@@ -272,7 +272,7 @@ fn the_documented_capabilities_are_enough_for_somebody_who_is_not_root() {
     command.args(["--nlb", "10.255.0.1"]);
     let mut agent = Agent::spawn(&lab.task, command);
     let start = agent.wait_for("the agent to watch", START, |line| line["kind"] == "start");
-    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(6), "{start}");
+    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(7), "{start}");
     assert_eq!(start["blind_spots"], serde_json::json!([]), "{start}");
     let ended = agent.stop();
     assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""));

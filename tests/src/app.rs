@@ -16,6 +16,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::Netns;
 
+/// What a health check of the NLB calls itself.
+const USER_AGENT: &[u8] = b"ELB-HealthChecker";
+
 /// Threads that accept, so that one idle connection holds nobody up.
 const WORKERS: usize = 4;
 
@@ -33,13 +36,36 @@ pub struct Listen {
     pub accepts: bool,
     /// `TCP_DEFER_ACCEPT`: only connections with data are handed to the application.
     pub defer_accept: bool,
+    /// How it answers requests.
+    pub answer: Answer,
+}
+
+/// How an application answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// With this HTTP status.
+    Status(u16),
+    /// Not at all; it keeps the connection until the peer goes.
+    Never,
+    /// It closes the connection.
+    Close,
+    /// Health checks, known by their user agent, with this HTTP status; everybody else with 200.
+    HealthStatus(u16),
+    /// Health checks, known by their user agent, not at all; everybody else with 200.
+    HealthNever,
 }
 
 impl Listen {
     /// On all addresses of the family of `like`, in the usual way.
     pub fn on_all(like: IpAddr, port: u16) -> Self {
         let any: IpAddr = if like.is_ipv4() { [0, 0, 0, 0].into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        Self { on: SocketAddr::new(any, port), backlog: 512, accepts: true, defer_accept: false }
+        Self {
+            on: SocketAddr::new(any, port),
+            backlog: 512,
+            accepts: true,
+            defer_accept: false,
+            answer: Answer::Status(200),
+        }
     }
 }
 
@@ -65,7 +91,7 @@ impl App {
                 .map(|_| {
                     let listener = listener.try_clone().expect("a second descriptor of the listener");
                     let stopped = Arc::clone(&stopped);
-                    thread::spawn(move || accept_until(&stopped, &listener))
+                    thread::spawn(move || accept_until(&stopped, &listener, listen.answer))
                 })
                 .collect();
             Self { stopped, workers, _listener: listener }
@@ -114,17 +140,17 @@ fn defer_accept(socket: &Socket) -> std::io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-fn accept_until(stopped: &AtomicBool, listener: &Socket) {
+fn accept_until(stopped: &AtomicBool, listener: &Socket, answer: Answer) {
     while !stopped.load(Ordering::Relaxed) {
         if let Ok((connection, _)) = listener.accept() {
             // A peer that goes away is no trouble of the application.
-            let _ = serve(connection.into());
+            let _ = serve(connection.into(), answer);
         }
     }
 }
 
 /// Answers one request; a peer that sends nothing and closes gets nothing.
-fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut head = Vec::new();
     let mut buffer = [0; 2048];
@@ -135,5 +161,19 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         }
         head.extend_from_slice(&buffer[..count]);
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+    let is_check = head.windows(USER_AGENT.len()).any(|part| part == USER_AGENT);
+    let status = match answer {
+        Answer::Status(status) => status,
+        Answer::HealthStatus(status) if is_check => status,
+        Answer::HealthStatus(_) => 200,
+        Answer::HealthNever if !is_check => 200,
+        Answer::Never | Answer::HealthNever => {
+            // Until the peer has had enough.
+            let _ = stream.read(&mut buffer)?;
+            return Ok(());
+        }
+        Answer::Close => return Ok(()),
+    };
+    let text = format!("HTTP/1.1 {status} Lab\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n");
+    stream.write_all(text.as_bytes())
 }

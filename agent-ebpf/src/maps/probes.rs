@@ -1,21 +1,61 @@
-//! Connections that began like a health check and have not ended yet.
+//! Connections that said to be a health check and have not ended yet.
 
-use agent_common::tally::ConnectionKey;
-use aya_ebpf::{btf_maps::LruHashMap, macros::btf_map};
+use agent_common::tally::{ConnectionKey, ProbeState};
+use aya_ebpf::{btf_maps::LruHashMap, helpers, macros::btf_map};
 
 /// The oldest goes when it is full: an NLB's nodes hold a handful at a time.
 #[btf_map]
-static PROBES: LruHashMap<ConnectionKey, u32, 4096> = LruHashMap::new();
+static PROBES: LruHashMap<ConnectionKey, ProbeState, 4096> = LruHashMap::new();
 
-/// Remembers one.
+/// Remembers one. A second segment that says so, a request behind its proxy protocol header, changes nothing.
 #[inline(always)]
 pub fn remember(key: &ConnectionKey) {
+    if get(key).is_some_and(|state| state.is_over == 0 && state.status == 0) {
+        return;
+    }
+    // SAFETY: the helper takes no argument and only reads a clock.
+    let began_nanoseconds = unsafe { helpers::generated::bpf_ktime_get_ns() };
     // An LRU map makes room; it fails only when every entry is in use by another CPU at this very moment.
-    let _ = PROBES.insert(key, 1, 0);
+    let _ = PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, is_over: 0 }, 0);
 }
 
-/// Whether it is one, and forgets it.
+/// What is known of one.
 #[inline(always)]
-pub fn take(key: &ConnectionKey) -> bool {
-    PROBES.remove(key).is_ok()
+pub fn get(key: &ConnectionKey) -> Option<ProbeState> {
+    // SAFETY: a copy of a map value in whole words; one that is written meanwhile belongs to a connection whose packets
+    // are handled on two CPUs at once, and is at worst counted by its older state.
+    unsafe { PROBES.get(key) }.copied()
+}
+
+/// It was answered with this HTTP status; only the first one counts.
+#[inline(always)]
+pub fn answered(key: &ConnectionKey, status: u32) {
+    if let Some(state) = get(key)
+        && state.status == 0
+    {
+        let _ = PROBES.insert(key, ProbeState { status, ..state }, 0);
+    }
+}
+
+/// Its peer gave up: its socket counts no more. How long it had waited, in nanoseconds.
+#[inline(always)]
+pub fn give_up(key: &ConnectionKey, state: ProbeState) -> u64 {
+    let _ = PROBES.insert(key, ProbeState { is_over: 1, ..state }, 0);
+    waited(&state)
+}
+
+/// How long ago it began, in nanoseconds.
+#[inline(always)]
+pub fn waited(state: &ProbeState) -> u64 {
+    // SAFETY: as above.
+    let now = unsafe { helpers::generated::bpf_ktime_get_ns() };
+    now.saturating_sub(state.began_nanoseconds)
+}
+
+/// What is known of it, and forgets it.
+#[inline(always)]
+pub fn take(key: &ConnectionKey) -> Option<ProbeState> {
+    let state = get(key)?;
+    let _ = PROBES.remove(key);
+    Some(state)
 }

@@ -46,6 +46,17 @@ macro_rules! add_atomic {
     };
 }
 
+/// Sets a level of this CPU's manners.
+macro_rules! set {
+    ($slot:expr, $port_index:expr, $field:ident, $value:expr) => {
+        if let Some(manners) = manners($slot, $port_index) {
+            // SAFETY: a non-null, 8-byte aligned map value that lives as long as the program; a level is stored in one
+            // instruction, and whichever of two writers comes last stands.
+            unsafe { (&raw mut (*manners).$field).write_volatile($value) };
+        }
+    };
+}
+
 /// A SYN arrived.
 #[inline(always)]
 pub fn add_arrived(slot: u32, port_index: u32) {
@@ -80,23 +91,73 @@ pub fn add_established(slot: u32, port_index: u32) {
     add_atomic!(tally(slot, port_index), established);
 }
 
-/// A connection ended; `is_probe` when it behaved like a health check.
+/// How a connection ended.
+#[derive(Clone, Copy)]
+pub struct End {
+    /// The application answered well.
+    pub served: bool,
+    /// It behaved like a health check.
+    pub is_probe: bool,
+    /// HTTP status of the answer to a health check, where it is none that passes; else 0.
+    pub bad_status: u32,
+    /// This side ended it, without an answer to what the peer had sent.
+    pub cut_here: bool,
+}
+
+/// A connection ended.
 #[inline(always)]
-pub fn add_ended(slot: u32, port_index: u32, served: bool, is_probe: bool) {
-    if served {
+pub fn add_ended(slot: u32, port_index: u32, end: &End) {
+    if end.served {
         add_atomic!(tally(slot, port_index), served);
     } else {
         add_atomic!(tally(slot, port_index), unserved);
     }
-    match (is_probe, served) {
+    match (end.is_probe, end.served) {
         (true, true) => add_atomic!(manners(slot, port_index), probes_served),
         (true, false) => add_atomic!(manners(slot, port_index), probes_unserved),
         (false, _) => add_atomic!(manners(slot, port_index), clients),
     }
+    if end.bad_status != 0 {
+        add_atomic!(manners(slot, port_index), probes_bad_status);
+        set!(slot, port_index, bad_status, end.bad_status as u64);
+    }
+    match (end.cut_here, end.is_probe) {
+        (true, true) => add_atomic!(manners(slot, port_index), probes_cut),
+        (true, false) => add_atomic!(manners(slot, port_index), clients_cut),
+        (false, _) => {}
+    }
+}
+
+/// A health check's peer gave up before an answer, after so many nanoseconds.
+#[inline(always)]
+pub fn add_given_up(slot: u32, port_index: u32, waited_nanoseconds: u64) {
+    add_atomic!(tally(slot, port_index), unserved);
+    add_atomic!(manners(slot, port_index), probes_unserved);
+    add_atomic!(manners(slot, port_index), probes_given_up);
+    set!(slot, port_index, wait_microseconds, waited_nanoseconds / 1000);
 }
 
 /// TLS began.
 #[inline(always)]
 pub fn add_tls_opening(slot: u32, port_index: u32) {
     add_atomic!(manners(slot, port_index), tls_openings);
+}
+
+/// A proxy protocol v2 header came.
+#[inline(always)]
+pub fn add_proxy_opening(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), proxy_openings);
+}
+
+/// An answer began as plain HTTP.
+#[inline(always)]
+pub fn add_http_answer(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), http_answers);
+}
+
+/// A TLS handshake was refused with this description.
+#[inline(always)]
+pub fn add_tls_alert(slot: u32, port_index: u32, description: u32) {
+    add_atomic!(manners(slot, port_index), tls_alerts);
+    set!(slot, port_index, tls_alert, description as u64);
 }

@@ -17,6 +17,8 @@ pub enum Code {
     ProbesStopped,
     /// All nodes and all clients stopped together.
     ProbesWithdrawn,
+    /// A node that was seen once or twice fell silent while another goes on.
+    ProbesPartial,
     /// Clients are expected and do not come, while health checks do.
     ClientsMissing,
     /// No SYN for the port from anybody, while the interface receives.
@@ -31,6 +33,8 @@ pub enum Code {
     BadChecksum,
     /// The network layers drop SYNs for another reason.
     HostDrop,
+    /// Health checks came before the application listened.
+    SlowStart,
     /// Nothing listens on the port.
     NoListener,
     /// Something listens on the port, but not where the SYNs go.
@@ -43,6 +47,18 @@ pub enum Code {
     ReplyLost,
     /// SYN-ACKs are dropped on this host.
     ReplyDropped,
+    /// Connections are established and never accepted.
+    AppNotAccepting,
+    /// Health checks are answered with a status that does not pass.
+    ProbeHttpStatus,
+    /// Health checks are not answered in time.
+    ProbeTimeout,
+    /// The application ends connections without an answer.
+    AppReset,
+    /// One side speaks TLS and the other does not, or not the same.
+    TlsMismatch,
+    /// One side speaks proxy protocol and the other does not.
+    ProxyProtocolMismatch,
     /// Traffic to the port is redirected inside the host.
     PortTranslated,
     /// Health checks and clients come from the same addresses.
@@ -51,10 +67,11 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 26] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
+        Self::ProbesPartial,
         Self::ClientsMissing,
         Self::NothingArrives,
         Self::HostFirewall,
@@ -62,12 +79,19 @@ impl Code {
         Self::BpfDrop,
         Self::BadChecksum,
         Self::HostDrop,
+        Self::SlowStart,
         Self::NoListener,
         Self::ListenerElsewhere,
         Self::AcceptQueueFull,
         Self::NoReturnRoute,
         Self::ReplyLost,
         Self::ReplyDropped,
+        Self::AppNotAccepting,
+        Self::ProbeHttpStatus,
+        Self::ProbeTimeout,
+        Self::AppReset,
+        Self::TlsMismatch,
+        Self::ProxyProtocolMismatch,
         Self::PortTranslated,
         Self::SharedSource,
     ];
@@ -78,6 +102,7 @@ impl Code {
             Self::ProbesMissing => "probes_missing",
             Self::ProbesStopped => "probes_stopped",
             Self::ProbesWithdrawn => "probes_withdrawn",
+            Self::ProbesPartial => "probes_partial",
             Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
             Self::HostFirewall => "host_firewall",
@@ -85,12 +110,19 @@ impl Code {
             Self::BpfDrop => "bpf_drop",
             Self::BadChecksum => "bad_checksum",
             Self::HostDrop => "host_drop",
+            Self::SlowStart => "slow_start",
             Self::NoListener => "no_listener",
             Self::ListenerElsewhere => "listener_elsewhere",
             Self::AcceptQueueFull => "accept_queue_full",
             Self::NoReturnRoute => "no_return_route",
             Self::ReplyLost => "reply_lost",
             Self::ReplyDropped => "reply_dropped",
+            Self::AppNotAccepting => "app_not_accepting",
+            Self::ProbeHttpStatus => "probe_http_status",
+            Self::ProbeTimeout => "probe_timeout",
+            Self::AppReset => "app_reset",
+            Self::TlsMismatch => "tls_mismatch",
+            Self::ProxyProtocolMismatch => "proxy_protocol_mismatch",
             Self::PortTranslated => "port_translated",
             Self::SharedSource => "shared_source",
         }

@@ -59,6 +59,19 @@ struct HostStep {
     /// Runs of a program of the agent that the kernel skipped.
     skipped_runs: u64,
     full_listeners: Vec<Listener>,
+    /// Connections that waited to be accepted, by local port; ports where none did are left out.
+    waiting: BTreeMap<u16, (u32, u32)>,
+}
+
+/// Connections that wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The first reading since which some waited in every one.
+    pub since: Duration,
+    /// How many wait now.
+    pub backlog: u32,
+    /// How many may.
+    pub limit: u32,
 }
 
 /// Everything observed so far.
@@ -105,7 +118,11 @@ impl History {
                 was_in_front(|sample| sample.foreign_xdp.is_some()),
                 was_in_front(|sample| sample.foreign_tc.is_some()),
             );
-            self.tracks.entry(*key).or_default().record(at, step, keep_from);
+            let track = self.tracks.entry(*key).or_default();
+            if at < UNSEEN_BEGIN {
+                track.unsure += step.probes();
+            }
+            track.record(at, step, keep_from);
         }
         while self.host.front().is_some_and(|step| step.at < keep_from) {
             self.host.pop_front();
@@ -122,6 +139,7 @@ impl History {
                 .filter(|listener| listener.is_full() && self.watches(listener.port))
                 .cloned()
                 .collect(),
+            waiting: self.waiting_now(&sample),
         });
         self.latest = sample;
         self.has_sample = true;
@@ -247,6 +265,25 @@ impl History {
             .flat_map(|step| &step.full_listeners)
             .filter(|listener| listener.port == port)
             .max_by_key(|listener| listener.backlog)
+    }
+
+    fn waiting_now(&self, sample: &Sample) -> BTreeMap<u16, (u32, u32)> {
+        let mut waiting = BTreeMap::new();
+        let listeners = sample.listeners.iter().flatten();
+        for listener in listeners.filter(|listener| listener.backlog > 0 && self.watches(listener.port)) {
+            let (backlog, limit) = waiting.entry(listener.port).or_insert((0, 0));
+            *backlog += listener.backlog;
+            *limit += listener.backlog_limit;
+        }
+        waiting
+    }
+
+    /// Connections of a port that wait to be accepted, if some did in the latest reading.
+    pub fn waiting(&self, port: u16) -> Option<Waiting> {
+        let port = self.local_port(port);
+        let (backlog, limit) = *self.host.back()?.waiting.get(&port)?;
+        let unbroken = self.host.iter().rev().take_while(|step| step.waiting.contains_key(&port));
+        Some(Waiting { since: unbroken.last()?.at, backlog, limit })
     }
 
     /// Listeners on a port as last read; `None` when the socket table cannot be read.

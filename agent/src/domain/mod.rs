@@ -3,6 +3,7 @@
 //!
 //! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
 
+pub mod answers;
 pub mod class;
 pub mod diagnosis;
 pub mod finding;

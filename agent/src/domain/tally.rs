@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::reason::{Meaning, Reason};
+use crate::domain::{
+    answers::Answers,
+    reason::{Meaning, Reason},
+};
 
 /// Which packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,8 @@ pub struct Tally {
     pub clients: u64,
     /// TLS handshakes begun: what is inside such a connection cannot be told.
     pub tls_openings: u64,
+    /// How the application took connections.
+    pub answers: Answers,
     /// Dropped packets by what and why.
     pub drops: BTreeMap<(Dropped, Reason), u64>,
 }
@@ -131,6 +136,7 @@ impl Tally {
         self.probes_unserved += other.probes_unserved;
         self.clients += other.clients;
         self.tls_openings += other.tls_openings;
+        self.answers.add(&other.answers);
         for (key, count) in &other.drops {
             *self.drops.entry(*key).or_default() += count;
         }
@@ -158,6 +164,7 @@ impl Tally {
             probes_unserved: growth(self.probes_unserved, earlier.probes_unserved),
             clients: growth(self.clients, earlier.clients),
             tls_openings: growth(self.tls_openings, earlier.tls_openings),
+            answers: self.answers.since(&earlier.answers),
             drops,
         }
     }

@@ -27,6 +27,8 @@ pub enum Manner {
 pub struct Track {
     /// Since the agent began to watch.
     pub total: Tally,
+    /// Connections like health checks that ended before clients' were counted: they do not say that there are none.
+    pub unsure: u64,
     /// SYNs.
     pub arrivals: Rhythm,
     /// Connections that behaved like a health check, when they ended.
@@ -67,7 +69,7 @@ impl Track {
             Manner::Hidden
         } else if probes > 0 && clients >= ENOUGH {
             Manner::Mixed
-        } else if probes >= ENOUGH && clients == 0 {
+        } else if probes >= ENOUGH + self.unsure && clients == 0 {
             Manner::ProbesOnly
         } else if probes == 0 && clients >= ENOUGH {
             Manner::ClientsOnly

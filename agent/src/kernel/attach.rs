@@ -10,7 +10,7 @@ use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
         clsact::{Clsact, PRIORITY},
-        programs::{EGRESS, INGRESS, OPENINGS, Programs, cause},
+        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, cause},
     },
 };
 
@@ -30,8 +30,8 @@ pub enum AttachMode {
 pub struct Attachment {
     links: Vec<SchedClassifierLink>,
     clsact: Option<Clsact>,
-    /// The hook of the program that looks at openings.
-    pub openings: Option<String>,
+    /// The hooks of the programs that look into connections.
+    pub looking: Vec<String>,
     /// What is hooked up and counts, such as `tcx ingress`.
     pub hooks: Vec<String>,
     /// What is not.
@@ -39,8 +39,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Hooks up the programs that count and, `with_openings`, the one that tells probes from clients of the same address.
-    /// Runs in the target's namespace. What fails becomes a blind spot.
+    /// Hooks up the programs that count and, `with_openings`, those that tell probes from clients of the same address and
+    /// see how they are answered. Runs in the target's namespace. What fails becomes a blind spot.
     pub fn attach(
         programs: &mut Programs,
         interface: &str,
@@ -57,14 +57,17 @@ impl Attachment {
                 &[][..],
                 "which connections of a shared address are health checks",
             ),
+            (ANSWERS, TcAttachType::Egress, &[][..], "how health checks are answered"),
             (INGRESS, TcAttachType::Ingress, &[Stage::Arrived], "arriving SYNs"),
             (EGRESS, TcAttachType::Egress, &[Stage::Answered], "leaving SYN-ACKs"),
         ] {
-            if name == OPENINGS && !with_openings {
+            let looks_into = [OPENINGS, ANSWERS].contains(&name);
+            if looks_into && !with_openings {
                 continue;
             }
             match attachment.attach_one(programs, name, (interface, index), side, mode) {
-                Ok(hook) if name == OPENINGS => attachment.openings = Some(format!("{hook} (openings)")),
+                Ok(hook) if name == OPENINGS => attachment.looking.push(format!("{hook} (openings)")),
+                Ok(hook) if name == ANSWERS => attachment.looking.push(format!("{hook} (answers)")),
                 Ok(hook) => attachment.hooks.push(hook),
                 Err(error) => attachment.blind_spots.push(BlindSpot {
                     id: name,
@@ -102,7 +105,7 @@ impl Attachment {
         }
         let handle = self.clsact.as_ref().map(Clsact::handle).unwrap_or_default();
         // One handle can be used once at a priority.
-        let priority = if name == OPENINGS { PRIORITY + 1 } else { PRIORITY };
+        let priority = if [OPENINGS, ANSWERS].contains(&name) { PRIORITY + 1 } else { PRIORITY };
         let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
         self.links.push(take_link(program, interface, side, options).map_err(|error| cause(&error))?);
         Ok(format!("clsact {side_name}"))

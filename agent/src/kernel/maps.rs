@@ -200,12 +200,9 @@ impl Maps {
     /// When the kernel refuses.
     pub fn manners(&self, slot: u32, port_index: u32) -> Result<Manners, MapAccessError> {
         let per_cpu = self.manners.get(&(slot * self.port_count + port_index), 0).map_err(at("MANNERS"))?;
-        Ok(per_cpu.iter().fold(Manners::default(), |sum, one| Manners {
-            probes_served: sum.probes_served + one.probes_served,
-            probes_unserved: sum.probes_unserved + one.probes_unserved,
-            tls_openings: sum.tls_openings + one.tls_openings,
-            clients: sum.clients + one.clients,
-        }))
+        let mut sum = Manners::default();
+        per_cpu.iter().for_each(|one| sum.add(one));
+        Ok(sum)
     }
 
     /// All counted drops, summed over the CPUs.

@@ -13,6 +13,7 @@ use aya_log::EbpfLogger;
 
 use crate::{
     domain::{
+        answers::Answers,
         sample::{BlindSpot, Loss, Sample, TallyKey},
         sources::SourceTable,
         stage::Stage,
@@ -152,8 +153,8 @@ impl Observer {
     /// What is hooked up.
     pub fn hooks(&self) -> Vec<String> {
         let tracepoints = self.programs.tracepoints.iter().map(|name| (*name).to_owned());
-        let openings = self.attachment.openings.iter().cloned();
-        self.attachment.hooks.iter().cloned().chain(openings).chain(tracepoints).collect()
+        let looking = self.attachment.looking.iter().cloned();
+        self.attachment.hooks.iter().cloned().chain(looking).chain(tracepoints).collect()
     }
 
     /// What cannot be seen on this host.
@@ -313,6 +314,18 @@ fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally
         probes_unserved: manners.probes_unserved,
         clients: manners.clients,
         tls_openings: manners.tls_openings,
+        answers: Answers {
+            proxy_openings: manners.proxy_openings,
+            http_answers: manners.http_answers,
+            tls_alerts: manners.tls_alerts,
+            probes_bad_status: manners.probes_bad_status,
+            probes_given_up: manners.probes_given_up,
+            probes_cut: manners.probes_cut,
+            clients_cut: manners.clients_cut,
+            bad_status: manners.bad_status,
+            tls_alert: manners.tls_alert,
+            wait: Duration::from_micros(manners.wait_microseconds),
+        },
         drops: BTreeMap::new(),
     }
 }

@@ -23,10 +23,12 @@ pub const INGRESS: &str = "hct_ingress";
 pub const EGRESS: &str = "hct_egress";
 /// See [`INGRESS`]; attached only where an NLB is named.
 pub const OPENINGS: &str = "hct_openings";
+/// See [`OPENINGS`].
+pub const ANSWERS: &str = "hct_answers";
 
 /// Whether a program of this name is one of an agent's.
 pub fn is_ours(name: &str) -> bool {
-    [INGRESS, EGRESS, OPENINGS].contains(&name)
+    [INGRESS, EGRESS, OPENINGS, ANSWERS].contains(&name)
 }
 
 /// How large the maps are to be.

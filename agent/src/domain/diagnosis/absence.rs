@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, Expected, expected, list},
+    diagnosis::{Case, Expected, expected, list, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::TallyKey,
     sources::Source,
@@ -135,7 +135,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             list(&sources),
             waited.as_secs(),
             if sources.len() == 1 { "one" } else { "one of each" },
-            humantime(longest),
+            spoken(longest),
         ),
         advice: if may_be_elsewhere {
             format!(
@@ -161,10 +161,33 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     })
 }
 
-fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
-    let seen: Vec<_> = expected.iter().filter(|node| node.last.is_some() && node.has_rhythm).collect();
-    let (silent, alive): (Vec<&&Expected>, Vec<_>) =
-        seen.iter().partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
+/// A node that was seen only once or twice has no rhythm that could break off: while others go on, that is a finding of
+/// its own.
+fn stopped(case: &Case<'_>, expected: &[Expected]) -> Vec<Finding> {
+    let Some((silent, alive)) = silent(case, expected) else { return Vec::new() };
+    let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
+    let (often, seldom): (Vec<&Expected>, Vec<&Expected>) =
+        silent.into_iter().partition(|node| node.sent_often || !others_go_on);
+    [(often, None), (seldom, Some(Code::ProbesPartial))]
+        .into_iter()
+        .filter_map(|(silent, code)| fell_silent(case, &silent, &alive, code))
+        .collect()
+}
+
+/// The nodes that were heard and are silent for three intervals, and the others.
+fn silent<'a>(case: &Case<'_>, expected: &'a [Expected]) -> Option<(Vec<&'a Expected>, Vec<&'a Expected>)> {
+    let seen = expected.iter().filter(|node| node.last.is_some() && node.has_rhythm);
+    let (silent, alive): (Vec<_>, Vec<_>) =
+        seen.partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
+    (!silent.is_empty()).then_some((silent, alive))
+}
+
+fn fell_silent(
+    case: &Case<'_>,
+    silent: &[&Expected],
+    alive: &[&Expected],
+    named: Option<Code>,
+) -> Option<Finding> {
     let longest = silent.iter().map(|node| node.interval).max()?;
     let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
     let (packets, _) = receives(case, shortest_silence)?;
@@ -172,7 +195,7 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let last_client = case.last_client();
     let clients_go_on = last_client.is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
     let (code, severity, confidence) = if others_go_on {
-        (Code::ProbesStopped, Severity::Fault, Confidence::Inferred)
+        (named.unwrap_or(Code::ProbesStopped), Severity::Fault, Confidence::Inferred)
     } else if !alive.is_empty() {
         // The rest is late too: wait until it is silent or goes on.
         return None;
@@ -202,16 +225,16 @@ fn stopped(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         code,
         severity,
         confidence: at_most(case, confidence),
-        class: class(case, silent.first().map(|node| **node)),
+        class: class(case, silent.first().copied()),
         port: port(case),
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
         summary: format!(
-            "{} from {} for {} s after one every {}; {context}",
+            "{} from {} for {} s after {}; {context}",
             if silent.iter().all(|node| node.by_behaviour) { "no health check" } else { "no SYN" },
             list(&sources),
             shortest_silence.as_secs(),
-            humantime(longest),
+            if named.is_some() { "one or two".to_owned() } else { format!("one every {}", spoken(longest)) },
         ),
         advice: if code == Code::ProbesWithdrawn && last_client.is_some() {
             "This is what a deregistration or a deploy looks like; nothing to do unless the task lives on."
@@ -249,15 +272,5 @@ fn with_candidates(case: &Case<'_>) -> String {
     match case.history.in_front() {
         Some(program) => format!("First look at {program}: it can drop unseen. {CANDIDATES}"),
         None => CANDIDATES.to_owned(),
-    }
-}
-
-/// "30 s", "0.5 s".
-fn humantime(time: Duration) -> String {
-    let tenths = time.as_millis() / 100;
-    if tenths.is_multiple_of(10) {
-        format!("{} s", tenths / 10)
-    } else {
-        format!("{}.{} s", tenths / 10, tenths % 10)
     }
 }

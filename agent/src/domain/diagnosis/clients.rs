@@ -1,36 +1,43 @@
-//! Clients that are expected and do not come, while health checks do.
+//! Clients that do not come, while health checks do.
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, expected},
+    diagnosis::{Case, Expected, Kinds, expected},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sources::Source,
     stage::{Place, Stage},
     tally::Dropped,
 };
 
-/// Adds what is missing. Only the operator can say that clients must come: a quiet service has none.
+/// Adds what is missing. Only the operator can say that clients must come: a quiet service has none, and then it is a note.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
-    if case.history.watch.expect_clients {
-        findings.extend(missing(case));
-    }
+    findings.extend(missing(case));
 }
 
 fn missing(case: &Case<'_>) -> Option<Finding> {
     let window = case.history.window();
     let came = case.last_client().is_some_and(|last| case.now.saturating_sub(last) <= window);
-    let probes: u64 = expected(case).iter().map(|node| node.recent.arrived).sum();
+    let nodes = expected(case);
+    let probes: u64 = nodes.iter().map(|node| node.recent.arrived).sum();
     // Where health checks are missing too, it is not about clients.
-    if came || case.now <= window || probes == 0 || dropped_in_front(case) {
+    if came
+        || nodes.iter().any(may_hold_clients)
+        || case.now <= window
+        || probes == 0
+        || dropped_in_front(case)
+    {
         return None;
     }
     let named = case.sources.iter().filter(|source| source.role == Role::Client);
     let sources: Vec<_> = named.map(Source::label).collect();
     // A client of a shared address is known when its connection ends, and some are open.
-    let hidden = case.history.in_front().is_some() || has_open_connections(case);
+    let hidden = case.history.in_front().is_some() || has_open_connections(case) || is_encrypted(case);
+    if hidden && !case.history.watch.expect_clients {
+        return None;
+    }
     Some(Finding {
         code: Code::ClientsMissing,
-        severity: Severity::Fault,
+        severity: if case.history.watch.expect_clients { Severity::Fault } else { Severity::Note },
         confidence: if hidden { Confidence::Suspected } else { Confidence::Inferred },
         class: if sources.is_empty() { SourceClass::ClientViaNlb } else { SourceClass::Client },
         port: None,
@@ -49,6 +56,16 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
         ],
         sources,
     })
+}
+
+/// More SYNs of a node than health checks of it ended: some may be clients' that go no further.
+fn may_hold_clients(node: &Expected) -> bool {
+    matches!(node.kinds, Kinds::ToldApart) && node.recent.arrived > node.recent.probes() + 1
+}
+
+/// Encryption hides which connections of a node are clients'.
+fn is_encrypted(case: &Case<'_>) -> bool {
+    expected(case).iter().any(|node| node.kinds == Kinds::Hidden)
 }
 
 fn has_open_connections(case: &Case<'_>) -> bool {

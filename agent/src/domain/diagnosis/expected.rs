@@ -30,6 +30,8 @@ pub struct Expected {
     pub last: Option<Duration>,
     /// Whether its silence means something: it was named itself, or sent often enough.
     pub has_rhythm: bool,
+    /// Whether its rhythm is known: given, or it sent often enough.
+    pub sent_often: bool,
     /// SYNs thrown away on this host in front of the agent's hook, within the window.
     pub before_hook: u64,
     /// Whether its address is IPv6, where it came from resolving a name.
@@ -132,6 +134,9 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         } else {
             is_named || arrivals >= ARRIVALS_OF_A_NODE
         },
+        sent_often: by_behaviour
+            || arrivals >= ARRIVALS_OF_A_NODE
+            || case.history.watch.health_interval.is_some(),
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
         resolved_v6: matches!(source.origin, Origin::Dns(_)).then(|| source.network.addr().is_ipv6()),
         recent,

@@ -3,13 +3,16 @@
 //! One file per stage that is not reached; [`precedence`] removes what a more specific cause explains.
 
 mod absence;
+mod accept;
 mod admission;
 mod answer;
 mod clients;
 mod expected;
 mod precedence;
 mod reply;
+mod served;
 mod shared;
+mod start;
 mod translation;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -64,6 +67,9 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
         admission::examine(case, &group, &mut findings);
         answer::examine(case, &group, &mut findings);
         reply::examine(case, &group, &mut findings);
+        accept::examine(case, &group, &mut findings);
+        served::examine(case, &group, &mut findings);
+        start::examine(case, &group, &mut findings);
     }
     absence::examine(case, &mut findings);
     clients::examine(case, &mut findings);
@@ -192,6 +198,16 @@ fn list(sources: &[String]) -> String {
         [one] => one.clone(),
         [one, two] => format!("{one} and {two}"),
         [first, rest @ ..] => format!("{first} and {} others", rest.len()),
+    }
+}
+
+/// "30 s", "0.5 s".
+fn spoken(time: Duration) -> String {
+    let tenths = time.as_millis() / 100;
+    if tenths.is_multiple_of(10) {
+        format!("{} s", tenths / 10)
+    } else {
+        format!("{}.{} s", tenths / 10, tenths % 10)
     }
 }
 

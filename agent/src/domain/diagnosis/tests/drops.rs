@@ -144,7 +144,7 @@ fn what_hits_one_node_does_not_explain_what_hits_another() {
     });
     story.pass(2, |_, _| {});
     let codes: Vec<_> = story.findings().iter().map(|finding| finding.code).collect();
-    assert_eq!(codes, [Code::HostFirewall, Code::NoReturnRoute]);
+    assert_eq!(codes, [Code::HostFirewall, Code::NoReturnRoute, Code::ClientsMissing]);
 }
 
 #[test]

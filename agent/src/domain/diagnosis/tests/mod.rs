@@ -4,7 +4,9 @@ mod absence;
 mod drops;
 mod listener;
 mod replies;
+mod served;
 mod shared;
+mod start;
 mod verdicts;
 
 use std::{
@@ -143,10 +145,12 @@ impl Story {
         diagnose(&self.case())
     }
 
-    /// Code, confidence and sources of each finding.
+    /// Code, confidence and sources of each finding, but for the note that no client came: few of these stories have any.
     fn conclusions(&self) -> Vec<(Code, Confidence, Vec<String>)> {
+        let is_quiet =
+            |finding: &Finding| (finding.code, finding.severity) == (Code::ClientsMissing, Severity::Note);
         let told = |finding: Finding| (finding.code, finding.confidence, finding.sources);
-        self.findings().into_iter().map(told).collect()
+        self.findings().into_iter().filter(|finding| !is_quiet(finding)).map(told).collect()
     }
 
     fn verdict(&self, blind_spots: &[BlindSpot]) -> Verdict {

@@ -1,0 +1,51 @@
+//! tc egress, behind the one that counts: how the application answers connections from the NLB's nodes.
+//!
+//! A program of its own, like the one for openings and attached with it: whoever names no NLB pays nothing for it.
+
+use agent_common::{
+    answer::{Answer, recognise},
+    packet::{self, flags},
+    prefix::LOOK_AT_OPENINGS,
+};
+use aya_ebpf::programs::TcContext;
+
+use crate::{
+    maps::{ports, probes, tallies},
+    opening::key,
+    packet_bytes,
+    read::{Linear, Paged},
+    source,
+    target::fact,
+};
+
+/// Looks at a segment with data. TCP's own headers are in the linear part of what this host sends; the data need not be.
+#[inline(always)]
+pub fn look(context: &TcContext) -> Option<()> {
+    let (start, end, length) = packet_bytes(context.skb.skb);
+    let bytes = Linear::new(start, end);
+    let found = packet::find_tcp(&bytes, fact!(link_header_bytes) as usize)?;
+    if found.flags(&bytes)? & (flags::SYN | flags::RST | flags::ACK) != flags::ACK {
+        return None;
+    }
+    let payload = found.payload(&bytes)?;
+    if payload >= length {
+        return None;
+    }
+    let (port, peer_port) = found.ports(&bytes)?;
+    let port_index = ports::on_wire(port)?;
+    let address = found.destination(&bytes)?;
+    let rule = source::rule(&address);
+    if rule.flags & LOOK_AT_OPENINGS == 0 {
+        return None;
+    }
+    let slot = rule.slot_of(address.low());
+    match recognise(&Paged(context), payload) {
+        Answer::Http(status) => {
+            tallies::add_http_answer(slot, port_index);
+            probes::answered(&key(&address, peer_port, port_index), status);
+        }
+        Answer::TlsAlert(description) => tallies::add_tls_alert(slot, port_index, description),
+        Answer::Other => {}
+    }
+    Some(())
+}

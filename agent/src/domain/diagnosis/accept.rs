@@ -1,0 +1,68 @@
+//! Connections that are established and that the application never takes.
+
+use std::time::Duration;
+
+use crate::domain::{
+    diagnosis::{Case, Group, list, spoken},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    stage::{Place, Stage},
+};
+
+/// An accept loop that pauses is none that stopped: connections must wait in every reading for this long.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Adds that nobody accepts. The kernel takes a connection off the queue only when it is accepted, even one whose peer has
+/// gone: so whatever was established since the queue was last empty must still be in it.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    if case.concerns(group) {
+        findings.extend(not_accepting(case, group));
+    }
+}
+
+fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let waiting = case.history.waiting(group.port)?;
+    let since = case.now.saturating_sub(waiting.since);
+    let established =
+        |track: &crate::domain::track::Track| track.between(waiting.since, case.now).established;
+    let all: u64 = case
+        .history
+        .tracks()
+        .filter(|(key, _)| key.port == group.port)
+        .map(|(_, track)| established(track))
+        .sum();
+    if since < PAUSE || all > u64::from(waiting.backlog) {
+        return None;
+    }
+    // The first of them was established before the reading that saw it.
+    let hit: Vec<_> = group.members.iter().filter(|(_, track)| case.recent(track).established > 0).collect();
+    if hit.is_empty() {
+        return None;
+    }
+    let sources: Vec<_> = hit.iter().map(|(key, _)| case.sources.label(key.slot)).collect();
+    let backlog = u64::from(waiting.backlog);
+    Some(Finding {
+        code: Code::AppNotAccepting,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Served,
+        place: Place::Application,
+        summary: format!(
+            "{} from {}: connections are established and not accepted, {backlog} wait and none was taken for {}",
+            group.class.name(),
+            list(&sources),
+            spoken(since),
+        ),
+        advice: "The application does not call accept: it is stopped, blocked, or every worker is busy. Look at the process \
+                 (`ps`, a thread dump) before you raise its backlog."
+            .to_owned(),
+        evidence: vec![
+            Fact::count("connections_waiting", backlog, FactOrigin::SocketTable),
+            Fact::count("accept_queue_limit", u64::from(waiting.limit), FactOrigin::SocketTable),
+            Fact::count("connections_established", all, FactOrigin::Hook),
+            Fact::seconds("waited_seconds", since, FactOrigin::SocketTable),
+        ],
+        sources,
+    })
+}

@@ -1,0 +1,239 @@
+//! Connections that were established and not answered well: the application's own part.
+
+use crate::domain::{
+    diagnosis::{Case, Group, Hit, list, spoken},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    stage::{Place, Stage},
+    tally::Tally,
+    track::Manner,
+};
+
+/// Fewer than one connection in so many is what happens to every application now and then.
+const RARE: u64 = 20;
+
+/// Adds what the application does wrong with the group's connections.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    if !case.concerns(group) || case.may_be_strangers(group) {
+        return;
+    }
+    findings.extend(cut(case, group));
+    if group.class.may_probe() {
+        findings.extend(bad_status(case, group));
+        findings.extend(given_up(case, group));
+        findings.extend(handshake_refused(case, group));
+        findings.extend(answered_in_clear(case, group));
+    }
+}
+
+/// What all findings of this stage have in common.
+fn served(
+    group: &Group<'_>,
+    hit: Hit,
+    (code, confidence): (Code, Confidence),
+    (summary, advice): (String, &str),
+    evidence: Vec<Fact>,
+) -> Finding {
+    Finding {
+        code,
+        severity: Severity::Fault,
+        confidence,
+        class: group.class,
+        port: Some(group.port),
+        sources: hit.sources,
+        stage: Stage::Served,
+        place: Place::Application,
+        summary,
+        advice: advice.replace("{port}", &group.port.to_string()),
+        evidence,
+    }
+}
+
+/// The group's connections within the window, all together.
+fn recent(case: &Case<'_>, group: &Group<'_>) -> Tally {
+    let mut sum = Tally::default();
+    group.members.iter().for_each(|(_, track)| sum.add(&case.recent(track)));
+    sum
+}
+
+const fn is_rare(hit: &Hit) -> bool {
+    hit.failed * RARE < hit.of
+}
+
+const STATUS_ADVICE: &str = "Let the path of the health check answer 200 to 399, or change what is asked or expected \
+    (`aws elbv2 modify-target-group --target-group-arn ARN --health-check-path PATH --matcher HttpCode=200-399`; success \
+    codes may be set so that this one passes). The check's Host header is the NLB node's address and the listener's port: \
+    a 400, 404 or 421 often is a virtual host or an allow-list that does not know it; a 401 or 403, authentication on that \
+    path.";
+
+const PROXY_ADVICE: &str = "The NLB sends a proxy protocol v2 header in front of every connection and the application does \
+    not take it. Turn it on in the application (nginx: `listen {port} proxy_protocol`), or off in the target group \
+    (`aws elbv2 modify-target-group-attributes --target-group-arn ARN --attributes Key=proxy_protocol_v2.enabled,Value=false`).";
+
+/// Answered, but with a status that the default matcher refuses.
+fn bad_status(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.answers.probes_bad_status, |step| step.probes_served)?;
+    let tally = recent(case, group);
+    if is_rare(&hit) {
+        return None;
+    }
+    let (status, headers) = (tally.answers.bad_status, tally.answers.proxy_openings);
+    let mut evidence = vec![
+        Fact::count("probes_answered_badly", hit.failed, FactOrigin::Hook),
+        Fact::count("probes_served", tally.probes_served, FactOrigin::Hook),
+        Fact::count("http_status", status, FactOrigin::Hook),
+    ];
+    let counted = format!(
+        "{} of {} health checks from {} answered with status {status} in {} s",
+        hit.failed,
+        hit.of,
+        list(&hit.sources),
+        case.evidence_seconds()
+    );
+    if headers > 0 && status == 400 {
+        evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
+        let summary = format!("{counted}, each after a proxy protocol v2 header");
+        let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
+        return Some(served(group, hit, code, (summary, PROXY_ADVICE), evidence));
+    }
+    let code = (Code::ProbeHttpStatus, Confidence::Inferred);
+    Some(served(group, hit, code, (counted, STATUS_ADVICE), evidence))
+}
+
+/// The peer closed after it had waited in vain.
+fn given_up(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.answers.probes_given_up, |step| step.probes_served)?;
+    if is_rare(&hit) {
+        return None;
+    }
+    let wait = recent(case, group).answers.wait;
+    let summary = format!(
+        "{} of {} health checks from {} gave up in {} s, the latest after {} without a byte of an answer",
+        hit.failed,
+        hit.of,
+        list(&hit.sources),
+        case.evidence_seconds(),
+        spoken(wait)
+    );
+    let advice = "The application takes the connection and does not answer in time. Look for what the health check's path \
+                  waits for (a database, a lock, a pool of workers that is used up), let it answer without that, or give it \
+                  longer (`aws elbv2 modify-target-group --target-group-arn ARN --health-check-timeout-seconds N`; 6 s for \
+                  HTTP and 10 s for TCP and HTTPS where nobody set it).";
+    let evidence = vec![
+        Fact::count("probes_given_up", hit.failed, FactOrigin::Hook),
+        Fact::count("probes_served", hit.of - hit.failed, FactOrigin::Hook),
+        Fact::seconds("waited_seconds", wait, FactOrigin::Hook),
+    ];
+    Some(served(group, hit, (Code::ProbeTimeout, Confidence::Proven), (summary, advice), evidence))
+}
+
+/// This side ended connections without a byte of an answer.
+fn cut(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let hit = case.hit(group, |step| step.answers.cut(), |step| step.served)?;
+    let tally = recent(case, group);
+    // A client that is turned away now and then is the application's own business.
+    if is_rare(&hit) || (tally.answers.probes_cut == 0 && hit.failed < 3) {
+        return None;
+    }
+    let mut evidence = vec![
+        Fact::count("connections_cut", hit.failed, FactOrigin::Hook),
+        Fact::count("connections_served", tally.served, FactOrigin::Hook),
+    ];
+    let counted = format!(
+        "{} of {} connections of {} from {} ended by the application without an answer in {} s",
+        hit.failed,
+        hit.of,
+        group.class.name(),
+        list(&hit.sources),
+        case.evidence_seconds()
+    );
+    if tally.answers.proxy_openings > 0 {
+        evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
+        let summary = format!("{counted}, behind a proxy protocol v2 header");
+        let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
+        return Some(served(group, hit, code, (summary, PROXY_ADVICE), evidence));
+    }
+    if tally.tls_openings > 0 {
+        evidence.push(Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook));
+        let summary = format!("{counted}, after a TLS handshake was begun");
+        let code = (Code::TlsMismatch, Confidence::Inferred);
+        return Some(served(group, hit, code, (summary, TLS_ADVICE), evidence));
+    }
+    let advice = "The application takes the connection and closes or resets it once the first bytes came. In this order: it \
+                  may expect another opening than it gets (a proxy protocol header that the target group does not send, TLS \
+                  where the health check speaks plain HTTP: compare with `aws elbv2 describe-target-group-attributes` and the \
+                  application's listener), it may turn this peer or this Host header away, or its worker dies (read its log).";
+    Some(served(group, hit, (Code::AppReset, Confidence::Proven), (counted, advice), evidence))
+}
+
+const TLS_ADVICE: &str = "Health check and application do not agree on TLS. Compare the health check's protocol (`aws elbv2 \
+    describe-target-groups`, HealthCheckProtocol) with what the application speaks on port {port}. An HTTPS health check \
+    needs TLS 1.2: an application that offers 1.3 only fails it.";
+
+/// The name of a TLS alert (RFC 8446 section 6).
+fn alert(description: u64) -> String {
+    let name = match description {
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        40 => "handshake_failure",
+        50 => "decode_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        109 => "missing_extension",
+        112 => "unrecognized_name",
+        _ => return format!("{description}"),
+    };
+    format!("{description} ({name})")
+}
+
+/// The application answered with a TLS alert: it could not agree on a handshake, or got something else than one.
+fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let passing =
+        |step: &Tally| (step.tls_openings + step.probes_served).saturating_sub(step.answers.tls_alerts);
+    let hit = case.hit(group, |step| step.answers.tls_alerts, passing)?;
+    if is_rare(&hit) {
+        return None;
+    }
+    let tally = recent(case, group);
+    // Clients of every kind come through the same node: where most agree, it may be theirs that are refused.
+    let confidence = if hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
+    let description = alert(tally.answers.tls_alert);
+    let summary = format!(
+        "{} of {} {} from {} refused with TLS alert {description} in {} s",
+        hit.failed,
+        hit.of,
+        if tally.tls_openings == 0 { "connections that are not TLS" } else { "TLS handshakes" },
+        list(&hit.sources),
+        case.evidence_seconds()
+    );
+    let evidence = vec![
+        Fact::count("tls_alerts_sent", hit.failed, FactOrigin::Hook),
+        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
+        Fact::text("tls_alert", description, FactOrigin::Hook),
+    ];
+    Some(served(group, hit, (Code::TlsMismatch, confidence), (summary, TLS_ADVICE), evidence))
+}
+
+/// A source that only begins TLS gets answers in plain HTTP.
+fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let clear = |step: &Tally| step.answers.http_answers.min(step.tls_openings);
+    let hit = case.hit(group, clear, |step| step.tls_openings - clear(step))?;
+    let is_hidden = group.members.iter().any(|(_, track)| track.manner() == Manner::Hidden);
+    let tally = recent(case, group);
+    // Plain requests and TLS on one port are no mismatch: then there are more connections than handshakes.
+    if !is_hidden || hit.failed * 2 < hit.of || tally.answers.http_answers > tally.tls_openings {
+        return None;
+    }
+    let summary = format!(
+        "{} of {} TLS handshakes from {} answered in plain HTTP in {} s",
+        hit.failed,
+        hit.of,
+        list(&hit.sources),
+        case.evidence_seconds()
+    );
+    let evidence = vec![
+        Fact::count("plain_answers", tally.answers.http_answers, FactOrigin::Hook),
+        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
+    ];
+    Some(served(group, hit, (Code::TlsMismatch, Confidence::Inferred), (summary, TLS_ADVICE), evidence))
+}

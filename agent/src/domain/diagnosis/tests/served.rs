@@ -1,0 +1,201 @@
+//! Connections that were established and not answered well.
+
+use super::*;
+use crate::domain::answers::Answers;
+
+/// A health check over HTTP that is answered well, and of which the user agent was seen.
+fn pass_check(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).probes_served += 1;
+    story.tally(key).answers.http_answers += 1;
+}
+
+/// One that is not; `how` counts in which way.
+fn fail_check(story: &mut Story, key: TallyKey, how: impl Fn(&mut Answers)) {
+    let tally = story.tally(key);
+    tally.arrived += 1;
+    tally.synacks += 1;
+    tally.established += 1;
+    tally.unserved += 1;
+    tally.probes_unserved += 1;
+    how(&mut tally.answers);
+}
+
+fn status(answers: &mut Answers, status: u64) {
+    answers.http_answers += 1;
+    answers.probes_bad_status += 1;
+    answers.bad_status = status;
+}
+
+/// One node's health checks fail in this way, the other's pass.
+fn told(how: impl Fn(&mut Answers) + Copy) -> Vec<(Code, Confidence, Vec<String>)> {
+    let mut story = Story::new();
+    story.probes(50, |story| {
+        fail_check(story, NODE_A, how);
+        pass_check(story, NODE_B);
+    });
+    let verdict = story.verdict(&[]).state;
+    let conclusions = story.conclusions();
+    assert_eq!(verdict == State::Fault, !conclusions.is_empty(), "{conclusions:?}");
+    conclusions
+}
+
+#[test]
+fn each_way_to_answer_badly_has_its_code() {
+    let a = || nodes(&[A]);
+    assert_eq!(told(|answers| status(answers, 404)), [(Code::ProbeHttpStatus, Confidence::Inferred, a())]);
+    let gave_up = |answers: &mut Answers| {
+        answers.probes_given_up += 1;
+        answers.wait = Duration::from_secs(6);
+    };
+    assert_eq!(told(gave_up), [(Code::ProbeTimeout, Confidence::Proven, a())]);
+    assert_eq!(told(|answers| answers.probes_cut += 1), [(Code::AppReset, Confidence::Proven, a())]);
+    let alert = |answers: &mut Answers| {
+        answers.tls_alerts += 1;
+        answers.tls_alert = 70;
+    };
+    assert_eq!(told(alert), [(Code::TlsMismatch, Confidence::Inferred, a())]);
+}
+
+#[test]
+fn behind_a_proxy_protocol_header_a_400_or_a_cut_is_a_mismatch() {
+    let expected = [(Code::ProxyProtocolMismatch, Confidence::Inferred, nodes(&[A]))];
+    let bad_request = |answers: &mut Answers| {
+        answers.proxy_openings += 1;
+        status(answers, 400);
+    };
+    assert_eq!(told(bad_request), expected);
+    let cut = |answers: &mut Answers| {
+        answers.proxy_openings += 1;
+        answers.probes_cut += 1;
+    };
+    assert_eq!(told(cut), expected);
+    let unavailable = |answers: &mut Answers| {
+        answers.proxy_openings += 1;
+        status(answers, 503);
+    };
+    assert_eq!(
+        told(unavailable)[0].0,
+        Code::ProbeHttpStatus,
+        "the header was taken, and the check fails otherwise"
+    );
+}
+
+#[test]
+fn one_bad_answer_in_many_is_nobodys_fault() {
+    let mut story = Story::new();
+    story.pass(100, |story, second| {
+        for node in [NODE_A, NODE_B] {
+            (0..4).for_each(|_| pass_check(story, node));
+        }
+        if second == 95 {
+            fail_check(story, NODE_A, |answers| status(answers, 503));
+            fail_check(story, NODE_A, |answers| answers.probes_given_up += 1);
+        }
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn clients_that_are_cut_off_count_only_when_they_are_many() {
+    let mut story = Story::new();
+    let cut = |story: &mut Story, each: u64| {
+        story.pass(40, |story, second| {
+            (0..20).for_each(|_| story.serve(CLIENTS));
+            if second.is_multiple_of(10) {
+                story.serve(NODE_A);
+                story.serve(NODE_B);
+            }
+            if second.is_multiple_of(each) {
+                fail_check(story, CLIENTS, |answers| answers.clients_cut += 1);
+            }
+        });
+    };
+    cut(&mut story, 2);
+    assert_eq!(story.conclusions(), [], "one in forty");
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        story.serve(CLIENTS);
+        fail_check(story, CLIENTS, |answers| answers.clients_cut += 1);
+        if second.is_multiple_of(10) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+    });
+    assert_eq!(story.conclusions(), [(Code::AppReset, Confidence::Proven, nodes(&[CLIENT_PREFIX]))]);
+}
+
+#[test]
+fn handshakes_that_are_answered_in_plain_http_are_a_mismatch_and_plain_clients_are_none() {
+    let begin = |story: &mut Story, plain: bool| {
+        story.serve(NODE_A);
+        let tally = story.tally(NODE_A);
+        tally.tls_openings += 1;
+        tally.clients += 1;
+        if plain {
+            tally.answers.http_answers += 1;
+        }
+    };
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        if second.is_multiple_of(5) {
+            begin(story, true);
+        }
+    });
+    assert!(story.conclusions().contains(&(Code::TlsMismatch, Confidence::Inferred, nodes(&[A]))));
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        if second.is_multiple_of(5) {
+            begin(story, false);
+        }
+    });
+    assert!(story.conclusions().iter().all(|(code, ..)| *code != Code::TlsMismatch));
+}
+
+/// A queue that holds what was established and lets nobody out.
+fn hold(story: &mut Story, key: TallyKey) {
+    let tally = story.tally(key);
+    tally.arrived += 1;
+    tally.synacks += 1;
+    tally.established += 1;
+    if let Some(listeners) = &mut story.sample.listeners {
+        listeners[0].backlog += 1;
+    }
+}
+
+#[test]
+fn connections_that_nobody_takes() {
+    let mut story = Story::new();
+    story.probes(20, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.probes(20, |story| {
+        hold(story, NODE_A);
+        hold(story, NODE_B);
+    });
+    story.pass(3, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
+}
+
+#[test]
+fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
+    let mut story = Story::new();
+    story.probes(20, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    hold(&mut story, NODE_A);
+    story.pass(1, |_, _| {});
+    story.pass(1, |_, _| {});
+    assert_eq!(story.conclusions(), [], "a second's pause");
+    // A few always wait, and many are taken.
+    story.pass(30, |story, second| {
+        (0..20).for_each(|_| story.serve(CLIENTS));
+        if second.is_multiple_of(10) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+    });
+    assert_eq!(story.conclusions(), [], "the queue is never empty and moves");
+}
