@@ -7,13 +7,17 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Parser as _, error::ErrorKind};
 
 use crate::{
-    domain::class::{ClientIp, Priors},
+    domain::{
+        class::{ClientIp, Priors},
+        health::Protocol,
+    },
     kernel::attach::AttachMode,
     output::explain,
     settings::{OnBlind, Settings},
 };
 use arguments::{
-    AttachArg, Cli, ClientIpArg, Command, DiagnoseArgs, HiddenArgs, TargetArgs, TraceArgs, TraceOutputArgs,
+    AttachArg, Cli, ClientIpArg, Command, DiagnoseArgs, HealthProtocolArg, HiddenArgs, TargetArgs, TraceArgs,
+    TraceOutputArgs,
 };
 
 /// What the command line asks for.
@@ -85,6 +89,12 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
             health_port_is_shared,
         },
         health_interval: arguments.health_interval,
+        health_protocol: arguments.health_protocol.map(|protocol| match protocol {
+            HealthProtocolArg::Tcp => Protocol::Tcp,
+            HealthProtocolArg::Http => Protocol::Http,
+            HealthProtocolArg::Https => Protocol::Https,
+        }),
+        health_timeout: arguments.health_timeout,
         expect_clients: arguments.expect_clients,
         interval: output.interval,
         duration: output.duration,
@@ -167,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn the_health_check_reaches_the_diagnosis() {
+        let Ok(Request::Trace(settings)) = read(
+            "agent trace --port 80 --health-port 81 --health-protocol https --health-interval 5s --health-timeout 2s",
+        ) else {
+            panic!("it is right")
+        };
+        let watch = settings.watch(Vec::new(), vec![80, 81]);
+        assert_eq!(watch.health_protocol, Some(Protocol::Https));
+        assert_eq!(watch.health_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(watch.health_interval, Some(Duration::from_secs(5)));
+        let Ok(Request::Trace(settings)) = read("agent trace --port 80") else { panic!("it is right") };
+        assert_eq!((settings.health_protocol, settings.health_timeout), (None, None));
+    }
+
+    #[test]
     fn diagnose_waits_as_long_as_it_is_told() {
         for (line, wait) in [
             ("agent diagnose --port 80", None),
@@ -190,6 +215,9 @@ mod tests {
             ("agent trace --client nonsense", "neither an address nor a prefix"),
             ("agent trace --nlb 10.0.0.0/8 --client 10.0.0.0/8", "given both"),
             ("agent trace --interval 0s", "out of range"),
+            ("agent trace --health-interval 301s", "every 5 to 300 seconds"),
+            ("agent trace --health-timeout 121s", "2 to 120 seconds"),
+            ("agent trace --health-protocol udp", "invalid value 'udp'"),
             ("agent trace --output xml", "invalid value 'xml'"),
             ("agent trace --prot 80", "unexpected argument '--prot'"),
             ("agent tarce", "unrecognized subcommand 'tarce'"),

@@ -8,6 +8,7 @@ use crate::{
     discover::names,
     domain::{
         class::{Priors, Role},
+        health::Protocol,
         history::Watch,
     },
     kernel::attach::AttachMode,
@@ -59,6 +60,10 @@ pub struct Settings {
     pub priors: Priors,
     /// How often a node checks the target.
     pub health_interval: Option<Duration>,
+    /// How a node checks the target.
+    pub health_protocol: Option<Protocol>,
+    /// How long a node waits for the target's answer.
+    pub health_timeout: Option<Duration>,
     /// Whether clients are expected, too.
     pub expect_clients: bool,
     /// Time between reports.
@@ -124,6 +129,8 @@ impl Settings {
             ports,
             priors: self.priors,
             health_interval: self.health_interval,
+            health_protocol: self.health_protocol,
+            health_timeout: self.health_timeout,
             expect_clients: self.expect_clients,
         }
     }
@@ -209,6 +216,31 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     is_sane.then_some(time).ok_or_else(|| format!("{text} is out of range: 10ms to 365days"))
 }
 
+/// Time between two health checks of a node.
+///
+/// # Errors
+///
+/// When it is no time, or longer than AWS allows. Shorter than AWS's 5 s is let through: other load balancers and tests
+/// check more often.
+pub fn parse_health_interval(text: &str) -> Result<Duration, String> {
+    at_most(text, 300, "an NLB checks every 5 to 300 seconds")
+}
+
+/// Time a node waits for an answer.
+///
+/// # Errors
+///
+/// When it is no time, or longer than AWS allows.
+pub fn parse_health_timeout(text: &str) -> Result<Duration, String> {
+    at_most(text, 120, "an NLB waits 2 to 120 seconds for the answer")
+}
+
+fn at_most(text: &str, seconds: u64, why: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    let is_possible = time <= Duration::from_secs(seconds);
+    is_possible.then_some(time).ok_or_else(|| format!("{text} is too long: {why}"))
+}
+
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -250,6 +282,13 @@ mod tests {
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
         for text in ["0s", "10", "-1s", "soon", "9999days"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_health_interval("300s"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse_health_timeout("200ms"), Ok(Duration::from_millis(200)));
+        for (text, parsed) in
+            [("301s", parse_health_interval("301s")), ("121s", parse_health_timeout("121s"))]
+        {
+            assert!(parsed.is_err_and(|error| error.contains("too long")), "{text}");
         }
     }
 }

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 
 use crate::{
     domain::finding::Code,
-    settings::{Format, Nlb, OnBlind, parse_duration, parse_network, parse_nlb, parse_port},
+    settings::{
+        Format, Nlb, OnBlind, parse_duration, parse_health_interval, parse_health_timeout, parse_network,
+        parse_nlb, parse_port,
+    },
 };
 
 /// Tells why a load balancer calls a healthy service dead: which inbound connections are missing or refused at this
@@ -120,10 +123,19 @@ pub struct TargetArgs {
     pub health_port: Option<u16>,
     /// Interval of the health check [default: learned, else 30s]
     #[arg(
-        long, value_name = "D", env = "AGENT_HEALTH_INTERVAL", value_parser = parse_duration,
+        long, value_name = "D", env = "AGENT_HEALTH_INTERVAL", value_parser = parse_health_interval,
         help_heading = "Health check"
     )]
     pub health_interval: Option<Duration>,
+    /// Protocol of the health check [default: not known]
+    #[arg(long, value_name = "P", env = "AGENT_HEALTH_PROTOCOL", help_heading = "Health check")]
+    pub health_protocol: Option<HealthProtocolArg>,
+    /// How long a node waits for the answer [default: 6s for http, else 10s]
+    #[arg(
+        long, value_name = "D", env = "AGENT_HEALTH_TIMEOUT", value_parser = parse_health_timeout,
+        help_heading = "Health check"
+    )]
+    pub health_timeout: Option<Duration>,
 }
 
 #[derive(Args)]
@@ -185,6 +197,16 @@ pub enum ClientIpArg {
     Translated,
     /// Not known
     Auto,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum HealthProtocolArg {
+    /// Connects and closes
+    Tcp,
+    /// Asks for a page
+    Http,
+    /// Asks for a page through TLS
+    Https,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -10,6 +10,7 @@ use std::{
 
 use crate::domain::{
     class::{Priors, SourceClass},
+    health::Protocol,
     sample::{HostCounters, Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
     tally::{Tally, growth},
@@ -38,6 +39,10 @@ pub struct Watch {
     pub priors: Priors,
     /// `--health-interval`.
     pub health_interval: Option<Duration>,
+    /// `--health-protocol`.
+    pub health_protocol: Option<Protocol>,
+    /// `--health-timeout`.
+    pub health_timeout: Option<Duration>,
     /// `--expect-clients`.
     pub expect_clients: bool,
 }

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod class;
 pub mod diagnosis;
 pub mod finding;
+pub mod health;
 pub mod history;
 pub mod ledger;
 pub mod reason;

@@ -65,7 +65,7 @@ impl Story {
             ports: vec![PORT],
             priors: Priors { client_ip: ClientIp::Preserved, ..Priors::default() },
             health_interval: Some(INTERVAL),
-            expect_clients: false,
+            ..Watch::default()
         };
         let zeros = HostCounters {
             listen_overflows: Some(0),
