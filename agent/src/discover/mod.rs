@@ -1,3 +1,71 @@
-//! What can be found out without rights: today, the addresses behind a name.
+//! What can be found out without rights: the task and its place from metadata, the addresses behind a name.
+//!
+//! Everything here is optional: it is asked for once, within a short time, and what does not answer is a note.
 
+pub mod ecs;
+pub mod http;
 pub mod names;
+
+use std::time::{Duration, Instant};
+
+use crate::domain::identity::Identity;
+
+/// Where metadata may be found.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    /// The ECS task metadata endpoint.
+    pub ecs: Option<String>,
+}
+
+impl Endpoints {
+    /// As the platform's environment says.
+    pub fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self { ecs: variable(ecs::VARIABLE) }
+    }
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    /// The task and its place.
+    pub identity: Identity,
+    /// What did not work, one line each.
+    pub notes: Vec<String>,
+    read: Instant,
+}
+
+impl Discovered {
+    /// Asks every endpoint there is. Takes two seconds at most; blocks.
+    pub fn ask(endpoints: &Endpoints) -> Self {
+        let mut found = Self::nothing();
+        if let Some(endpoint) = &endpoints.ecs {
+            match ecs::task(endpoint) {
+                Ok(task) => found.identity = task,
+                Err(error) => {
+                    found
+                        .notes
+                        .push(format!("ECS task metadata: {error}; going on without ({})", ecs::VARIABLE));
+                }
+            }
+        }
+        found.read = Instant::now();
+        found
+    }
+
+    /// Nothing was asked.
+    pub fn nothing() -> Self {
+        Self { identity: Identity::default(), notes: Vec::new(), read: Instant::now() }
+    }
+
+    /// How old the task is now.
+    pub fn task_age(&self) -> Option<Duration> {
+        self.identity.task_age.map(|age| age + self.read.elapsed())
+    }
+}
+
+/// A word of metadata, if it is one: not empty, not endless, nothing that would move a terminal's cursor.
+fn clean(text: &str) -> Option<String> {
+    let is_word = !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control);
+    is_word.then(|| text.to_owned())
+}

@@ -185,6 +185,8 @@ pub enum FactOrigin {
     Interface,
     /// What the operator said.
     Settings,
+    /// What the platform's metadata says.
+    Metadata,
 }
 
 impl FactOrigin {
@@ -196,6 +198,7 @@ impl FactOrigin {
             Self::SocketTable => "socket_table",
             Self::Interface => "interface",
             Self::Settings => "settings",
+            Self::Metadata => "metadata",
         }
     }
 }

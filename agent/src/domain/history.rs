@@ -28,6 +28,9 @@ const UNSEEN_BEGIN: Duration = Duration::from_secs(2);
 /// SYN-ACK again after one second (TCP_TIMEOUT_INIT, include/net/tcp.h, v6.1).
 pub const GRACE: Duration = Duration::from_secs(1);
 
+/// A target is registered after its task runs, and checked some time after that: before this age, absence may be no fault.
+const YOUNG_TASK: Duration = Duration::from_secs(180);
+
 /// What the diagnosis was told.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
@@ -45,6 +48,8 @@ pub struct Watch {
     pub health_timeout: Option<Duration>,
     /// `--expect-clients`.
     pub expect_clients: bool,
+    /// Age of the task when the agent began to watch, where its metadata says so.
+    pub task_age: Option<Duration>,
 }
 
 /// Trouble of one kind that one source has, in the current window.
@@ -161,6 +166,11 @@ impl History {
             }
             _ => None,
         }
+    }
+
+    /// Age of the task while it is so young that its target may not be registered yet.
+    pub fn young_task(&self, now: Duration) -> Option<Duration> {
+        self.watch.task_age.map(|age| age + now).filter(|age| *age < YOUNG_TASK)
     }
 
     /// When the latest observation was made.

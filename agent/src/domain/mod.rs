@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod finding;
 pub mod health;
 pub mod history;
+pub mod identity;
 pub mod ledger;
 pub mod reason;
 pub mod rhythm;

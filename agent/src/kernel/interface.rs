@@ -73,30 +73,38 @@ pub enum InterfaceError {
 }
 
 impl Interface {
-    /// Finds an interface in the current namespace: the named one, or the one that holds the source address of the
-    /// default route. A task's interface is eth0, eth1 or a VLAN branch: never a fixed name.
+    /// Finds an interface in the current namespace: the named one, or the one that holds an address of the task, or the
+    /// one that holds the source address of the default route. A task's interface is eth0, eth1 or a VLAN branch: never
+    /// a fixed name.
     ///
     /// # Errors
     ///
     /// When there is none.
-    pub fn find(name: Option<&str>) -> Result<Self, InterfaceError> {
+    pub fn find(name: Option<&str>, of_task: &[IpAddr]) -> Result<Self, InterfaceError> {
         let links = links()?;
         let addresses = addresses()?;
         let there = || {
             let names: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
             names.join(", ")
         };
-        let (link, chosen_because) = match name {
-            Some(name) => {
+        let holds = |wanted: IpAddr| {
+            let (index, _) = addresses.iter().find(|(_, held)| *held == wanted)?;
+            links.iter().find(|link| link.index == *index)
+        };
+        let held_by_task = of_task.iter().find_map(|address| Some((*address, holds(*address)?)));
+        let (link, chosen_because) = match (name, held_by_task) {
+            (Some(name), _) => {
                 let link = links.iter().find(|link| link.name == name);
                 let unknown = || InterfaceError::Unknown { name: name.to_owned(), there: there() };
                 (link.ok_or_else(unknown)?, "named by --interface".to_owned())
             }
-            None => {
+            (None, Some((address, link))) => {
+                (link, format!("holds {address}, the task's address (ECS task metadata)"))
+            }
+            (None, None) => {
                 let no_default = || InterfaceError::NoDefault { there: there() };
                 let source = default_source().ok_or_else(no_default)?;
-                let (index, _) = addresses.iter().find(|(_, held)| *held == source).ok_or_else(no_default)?;
-                let link = links.iter().find(|link| link.index == *index).ok_or_else(no_default)?;
+                let link = holds(source).ok_or_else(no_default)?;
                 (link, format!("holds {source}, the source address of the default route"))
             }
         };

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         class::SourceClass,
         finding::Finding,
+        identity::Identity,
         ledger::State as FindingState,
         sample::{BlindSpot, Loss},
         stage::Stage,
@@ -63,6 +64,12 @@ pub struct Start<'a> {
     pub address: Option<&'a str>,
     /// Why this interface and these ports.
     pub choices: &'a [String],
+    /// Who the task is and where it lives.
+    #[serde(flatten)]
+    pub identity: &'a Identity,
+    /// What could not be found out about that, and why.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub discovery_notes: &'a [String],
     /// Watched ports.
     pub ports: &'a [u16],
     /// Prefixes named as clients.

@@ -127,6 +127,8 @@ fn a_start_line_with_the_longest_lists_stays_short() {
             kernel: "6.1",
             address: None,
             choices: &[],
+            identity: &Identity::default(),
+            discovery_notes: &[],
             ports: &[8080; 64],
             clients: Vec::new(),
             nlb: many,

@@ -7,6 +7,7 @@ use crate::domain::{
     diagnosis::Case,
     finding::Finding,
     sample::{Loss, TallyKey},
+    sources::Source,
     stage::{Place, Stage},
     tally::{Dropped, Tally},
     verdict::Verdict,
@@ -139,6 +140,7 @@ pub fn life(case: &Case<'_>) -> String {
     let has = |role| case.sources.iter().any(|source| source.role == role);
     if has(Role::Node) {
         parts.push(of(Role::Node, "any NLB node"));
+        parts.extend(never_heard(case));
     }
     if has(Role::Client) {
         parts.push(of(Role::Client, "any client"));
@@ -148,6 +150,21 @@ pub fn life(case: &Case<'_>) -> String {
     }
     parts.join(", ")
 }
+
+/// The nodes that were named one by one and never sent a SYN, where others did.
+fn never_heard(case: &Case<'_>) -> Option<String> {
+    let has_sent = |source: &Source| {
+        let slots = source.slot..source.slot + source.slots;
+        case.history.tracks().any(|(key, track)| slots.contains(&key.slot) && track.total.arrived > 0)
+    };
+    let nodes = case.sources.iter().filter(|source| source.role == Role::Node && !source.is_shared());
+    let (heard, silent): (Vec<_>, Vec<_>) = nodes.partition(|source| has_sent(source));
+    let silent: Vec<_> = silent.into_iter().take(MOST_NAMED).map(Source::label).collect();
+    (!heard.is_empty() && !silent.is_empty()).then(|| format!("never one from {}", silent.join(", ")))
+}
+
+/// Nodes that are named in one line.
+const MOST_NAMED: usize = 8;
 
 fn row(
     case: &Case<'_>,

@@ -18,7 +18,11 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
-use crate::{domain::verdict::State, settings::Settings};
+use crate::{
+    discover::{Discovered, Endpoints},
+    domain::verdict::State,
+    settings::Settings,
+};
 
 pub use failure::Failure;
 use names::Names;
@@ -103,12 +107,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
 async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec<State>, Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
     let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let mut names = tokio::select! {
-        names = Names::resolve(settings.names(), settings.on_blind) => names?,
+    let (names, discovered) = tokio::select! {
+        found = find_out(settings) => found,
         // A name server may take its time; nothing is hooked up yet.
         _ = stop.recv() => return Ok(vec![State::Inconclusive]),
     };
-    let mut targets = Target::all(settings);
+    let mut names = names?;
+    let mut targets = Target::all(settings, discovered);
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;
     }
@@ -165,6 +170,17 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     }
     sink.end()?;
     Ok(verdicts)
+}
+
+/// Names and metadata, at the same time: either may be slow.
+async fn find_out(settings: &Settings) -> (Result<Names, Failure>, Discovered) {
+    let endpoints = Endpoints::from_environment();
+    let metadata = async {
+        let asked = tokio::task::spawn_blocking(move || Discovered::ask(&endpoints)).await;
+        // It never panics; if it did, the panic was reported, and the agent works without.
+        asked.unwrap_or_else(|_| Discovered::nothing())
+    };
+    tokio::join!(Names::resolve(settings.names(), settings.on_blind), metadata)
 }
 
 fn publish(ready: Option<&mut ReadyFile>, targets: &[Target]) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
+    discover::Discovered,
     domain::{
         class::Role,
         finding::Finding,
@@ -26,6 +27,7 @@ pub fn introduction(
     label: &TargetLabel,
     watching: &Watching,
     choices: &[String],
+    discovered: &Discovered,
     sink: &mut Sink,
 ) -> Result<(), Failure> {
     let hooks = watching.observer.hooks();
@@ -36,6 +38,10 @@ pub fn introduction(
     };
     let text = match sink.format() {
         Format::Text => {
+            let found = discovered.identity.lines();
+            let choices: Vec<String> =
+                found.iter().chain(&discovered.notes).chain(choices).cloned().collect();
+            let choices = &choices;
             text::start(&text::Start { version: VERSION, target: label, choices, hooks: &hooks, blind_spots })
         }
         Format::Json => json::start(
@@ -45,6 +51,8 @@ pub fn introduction(
                 kernel: &facts::release(),
                 address: label.address.as_deref(),
                 choices,
+                identity: &discovered.identity,
+                discovery_notes: &discovered.notes,
                 ports: &label.ports,
                 clients: of_role(Role::Client),
                 nlb: of_role(Role::Node),

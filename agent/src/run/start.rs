@@ -21,13 +21,17 @@ use crate::{
 /// Room for nodes that are learned or resolved while watching.
 const SPARE_SLOTS: u32 = 64;
 
-/// The interface.
+/// The interface; `of_task` are the task's addresses, where they are known.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub fn interface(namespace: &Namespace, settings: &Settings) -> Result<Interface, Failure> {
-    Ok(namespace.run(|| Interface::find(settings.interface.as_deref()))??)
+pub fn interface(
+    namespace: &Namespace,
+    settings: &Settings,
+    of_task: &[IpAddr],
+) -> Result<Interface, Failure> {
+    Ok(namespace.run(|| Interface::find(settings.interface.as_deref(), of_task))??)
 }
 
 /// The ports, in order, and why these where nobody named them.

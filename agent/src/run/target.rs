@@ -1,7 +1,13 @@
 //! One thing to watch, whether it can be watched at the moment or not.
 
+use std::rc::Rc;
+
 use crate::{
-    domain::{history::History, verdict::State},
+    discover::Discovered,
+    domain::{
+        history::{History, Watch},
+        verdict::State,
+    },
     kernel::{
         namespace::Namespace,
         observer::{self, Observer, Options},
@@ -18,24 +24,35 @@ pub struct Target {
     watching: Option<Watching>,
     /// Why it is not watched.
     trouble: String,
+    /// What is known of the task. Nothing for another namespace: metadata is about the agent's own task.
+    discovered: Rc<Discovered>,
 }
 
 impl Target {
     /// All that the settings name.
-    pub fn all(settings: &Settings) -> Vec<Self> {
+    pub fn all(settings: &Settings, discovered: Discovered) -> Vec<Self> {
+        let (own_task, unknown) = (Rc::new(discovered), Rc::new(Discovered::nothing()));
         let namespaces = settings.namespaces.iter().cloned().map(Some);
         let own = settings.namespaces.is_empty().then_some(None);
-        namespaces.chain(own).map(|namespace| Self::new(namespace, settings)).collect()
+        let discovered = |namespace: &Option<String>| {
+            if namespace.is_some() { unknown.clone() } else { own_task.clone() }
+        };
+        let all = namespaces.chain(own);
+        all.map(|namespace| {
+            let discovered = discovered(&namespace);
+            Self::new(namespace, settings, discovered)
+        })
+        .collect()
     }
 
-    fn new(namespace: Option<String>, settings: &Settings) -> Self {
+    fn new(namespace: Option<String>, settings: &Settings, discovered: Rc<Discovered>) -> Self {
         let label = TargetLabel {
             netns: namespace.clone(),
             interface: settings.interface.clone().unwrap_or_default(),
             address: None,
             ports: settings.all_ports(&settings.ports),
         };
-        Self { namespace, label, watching: None, trouble: String::new() }
+        Self { namespace, label, watching: None, trouble: String::new(), discovered }
     }
 
     /// Whether it is watched at the moment.
@@ -51,7 +68,7 @@ impl Target {
     pub fn try_start(&mut self, settings: &Settings, names: &Names, sink: &mut Sink) -> Result<(), Failure> {
         match self.start(settings, names) {
             Ok((watching, choices)) => {
-                say::introduction(&self.label, &watching, &choices, sink)?;
+                say::introduction(&self.label, &watching, &choices, &self.discovered, sink)?;
                 self.watching = Some(watching);
                 Ok(())
             }
@@ -61,7 +78,7 @@ impl Target {
 
     fn start(&mut self, settings: &Settings, names: &Names) -> Result<(Watching, Vec<String>), Failure> {
         let namespace = self.namespace.as_deref().map_or_else(Namespace::own, Namespace::named)?;
-        let interface = start::interface(&namespace, settings)?;
+        let interface = start::interface(&namespace, settings, &self.discovered.identity.task_addresses)?;
         let (ports, why) = start::ports(&namespace, settings)?;
         let sources = start::sources(settings, names, &interface)?;
         let choices = [format!("interface {}: {}", interface.name, interface.chosen_because)];
@@ -84,7 +101,8 @@ impl Target {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
-        let history = History::new(settings.watch(addresses, ports));
+        let watch = Watch { task_age: self.discovered.task_age(), ..settings.watch(addresses, ports) };
+        let history = History::new(watch);
         let watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty());
         Ok((watching, choices.into_iter().chain(why).collect()))
     }

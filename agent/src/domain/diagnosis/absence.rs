@@ -28,8 +28,8 @@ const CANDIDATES: &str = "Check, in this order: the task's security group (inbou
 /// Adds what is missing.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let expected = expected(case);
-    findings.extend(nothing_arrives(case));
-    findings.extend(missing(case, &expected));
+    let never_came = nothing_arrives(case).into_iter().chain(missing(case, &expected));
+    findings.extend(never_came.map(|finding| note_youth(case, finding)));
     findings.extend(stopped(case, &expected));
 }
 
@@ -56,6 +56,24 @@ fn at_most(case: &Case<'_>, confidence: Confidence) -> Confidence {
     if case.history.in_front().is_some() { Confidence::Suspected } else { confidence }
 }
 
+/// A task that has just started may not be registered yet: what never came is then no more than suspected.
+fn at_most_while_young(case: &Case<'_>, confidence: Confidence) -> Confidence {
+    if case.history.young_task(case.now).is_some() {
+        Confidence::Suspected
+    } else {
+        at_most(case, confidence)
+    }
+}
+
+/// Says in a finding about absence that the task is young.
+fn note_youth(case: &Case<'_>, finding: Finding) -> Finding {
+    let Some(age) = case.history.young_task(case.now) else { return finding };
+    let mut finding = finding;
+    finding.summary.push_str(&format!("; the task is {} s old and may not be registered yet", age.as_secs()));
+    finding.evidence.push(Fact::seconds("task_age_seconds", age, FactOrigin::Metadata));
+    finding
+}
+
 fn port(case: &Case<'_>) -> Option<u16> {
     case.history.watch.priors.health_port.or(match case.history.watch.ports[..] {
         [port] => Some(port),
@@ -79,7 +97,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
     Some(Finding {
         code: Code::NothingArrives,
         severity: Severity::Fault,
-        confidence: at_most(case, Confidence::Inferred),
+        confidence: at_most_while_young(case, Confidence::Inferred),
         class: class(case, None),
         port: None,
         sources: case.sources.iter().map(Source::label).collect(),
@@ -120,7 +138,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     Some(Finding {
         code: Code::ProbesMissing,
         severity: Severity::Fault,
-        confidence: at_most(case, confidence),
+        confidence: at_most_while_young(case, confidence),
         class: class(case, never.first().copied()),
         port: port(case),
         stage: Stage::Arrived,

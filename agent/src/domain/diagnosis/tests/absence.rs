@@ -14,6 +14,46 @@ fn a_node_that_was_never_seen_is_suspected_after_one_interval_and_inferred_after
     assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
 }
 
+/// Its target may not be registered yet: 180 s is the age, wherever in the task's life the agent began to watch.
+#[test]
+fn absence_in_a_young_task_is_no_more_than_suspected() {
+    let mut story = Story::new();
+    story.history.watch.task_age = Some(Duration::from_secs(100));
+    let only_b = |story: &mut Story| story.serve(NODE_B);
+    story.probes(79, only_b);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Suspected, nodes(&[A]))]);
+    let finding = &story.findings()[0];
+    assert!(finding.summary.ends_with("the task is 179 s old and may not be registered yet"), "{finding:?}");
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    story.probes(1, only_b);
+    assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
+    assert!(!story.findings()[0].summary.contains("registered"));
+}
+
+#[test]
+fn nothing_at_all_in_a_young_task_is_no_more_than_suspected() {
+    for (age, confidence) in [(0, Confidence::Suspected), (200, Confidence::Inferred)] {
+        let mut story = Story::new();
+        story.history.watch.task_age = Some(Duration::from_secs(age));
+        story.pass(60, |_, _| {});
+        let found = story.findings();
+        let nothing = found.iter().find(|finding| finding.code == Code::NothingArrives);
+        assert_eq!(nothing.map(|finding| finding.confidence), Some(confidence), "{found:?}");
+    }
+}
+
+#[test]
+fn what_stopped_had_been_registered_however_young_the_task_is() {
+    let mut story = Story::new();
+    story.history.watch.task_age = Some(Duration::ZERO);
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.probes(40, |story| story.serve(NODE_B));
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
+}
+
 #[test]
 fn absence_means_nothing_while_the_interface_receives_nothing() {
     let mut story = Story::new();
