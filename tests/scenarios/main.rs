@@ -10,6 +10,7 @@ mod loss;
 mod near_misses;
 mod neighbours;
 mod packets;
+mod privileges;
 mod row;
 mod targets;
 mod turns;

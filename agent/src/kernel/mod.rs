@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
 //! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`] and [`counters`]
-//! (what else is read), [`observer`] (all of it for one target).
+//! (what else is read), [`observer`] (all of it for one target), [`privileges`] (what the agent may do, and when).
 
 pub mod attach;
 pub mod btf;
@@ -14,6 +14,7 @@ pub mod maps;
 pub mod namespace;
 pub mod netlink;
 pub mod observer;
+pub mod privileges;
 pub mod programs;
 pub mod sockets;
 mod tcx;

@@ -12,6 +12,8 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::kernel::privileges::{self, Power};
+
 /// Our own, as this thread sees it.
 const OWN: &str = "/proc/thread-self/ns/net";
 
@@ -45,7 +47,10 @@ pub enum NamespaceError {
         path: PathBuf,
     },
     /// It may not be entered.
-    #[error("entering network namespace {path}: {source}; this needs CAP_SYS_ADMIN")]
+    #[error(
+        "entering network namespace {path}: {source}; this needs CAP_SYS_ADMIN (on ECS add SYS_ADMIN to \
+         linuxParameters.capabilities)"
+    )]
     Enter {
         /// Path.
         path: PathBuf,
@@ -85,7 +90,7 @@ impl Namespace {
 
     fn at(path: &Path) -> Result<Self, NamespaceError> {
         let open_error = |source| NamespaceError::Open { path: path.to_owned(), source };
-        let file = File::open(path).map_err(open_error)?;
+        let file = open(path).map_err(open_error)?;
         // The nsfs type answers this ioctl; anything else is no namespace.
         let is_network = rustix::fs::fstatfs(&file).is_ok_and(|status| status.f_type as u64 == NSFS_MAGIC);
         if !is_network {
@@ -120,14 +125,13 @@ impl Namespace {
             return Ok(work());
         }
         let gone = || NamespaceError::Gone { path: self.path.clone() };
-        let file = File::open(&self.path).map_err(|_| gone())?;
+        let file = open(&self.path).map_err(|_| gone())?;
         if file.metadata().map(|metadata| metadata.ino()).ok() != Some(self.inode) {
             return Err(gone());
         }
         let enter_error = |source| NamespaceError::Enter { path: self.path.clone(), source };
         let home = File::open(OWN).map_err(enter_error)?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|errno| enter_error(errno.into()))?;
+        enter(&file).map_err(enter_error)?;
         let back = ComeBack(home);
         let result = work();
         drop(back);
@@ -138,12 +142,21 @@ impl Namespace {
 /// include/uapi/linux/magic.h, v6.1
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
+fn open(path: &Path) -> io::Result<File> {
+    privileges::with(Power::Join, || File::open(path))
+}
+
+fn enter(file: &File) -> io::Result<()> {
+    let network = Some(LinkNameSpaceType::Network);
+    Ok(privileges::with(Power::Join, || move_into_link_name_space(file.as_fd(), network))?)
+}
+
 /// Goes back even when the work panics.
 struct ComeBack(File);
 
 impl Drop for ComeBack {
     fn drop(&mut self) {
-        if let Err(error) = move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network)) {
+        if let Err(error) = enter(&self.0) {
             if std::thread::panicking() {
                 log::error!("going back to the agent's own network namespace: {error}");
             } else {

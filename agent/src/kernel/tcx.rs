@@ -7,7 +7,10 @@ use std::{
 
 use aya::programs::{SchedClassifier, TcAttachType};
 
-use crate::kernel::programs::is_ours;
+use crate::kernel::{
+    privileges::{self, Power},
+    programs::is_ours,
+};
 
 /// Most programs on one hook (`BPF_MPROG_MAX`, include/linux/bpf_mprog.h, v6.6).
 const MAX_PROGRAMS: usize = 64;
@@ -43,7 +46,9 @@ pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
     if in_front.is_empty() {
         return None;
     }
-    let known = SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
+    // Names are known as long as there is SYS_ADMIN (docs/deployment.md); numbers always.
+    let known =
+        privileges::with(Power::Load, || SchedClassifier::query_tcx(interface, TcAttachType::Ingress));
     let known = known.map(|(_, programs)| programs).unwrap_or_default();
     in_front.into_iter().find_map(|id| {
         let program = known.iter().find(|program| program.id() == id);

@@ -21,7 +21,8 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     discover::{Discovered, Endpoints},
     domain::verdict::State,
-    settings::Settings,
+    kernel::privileges,
+    settings::{OnBlind, Settings},
 };
 
 pub use failure::Failure;
@@ -77,8 +78,12 @@ enum Until {
 }
 
 fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::internal)?;
+    privileges::begin();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .on_thread_start(privileges::none)
+        .build()
+        .map_err(Failure::internal)?;
     let mut sink = Sink::new(settings.format, until == Until::Sure).map_err(Failure::internal)?;
     let outcome = runtime.block_on(watch(settings, until, &mut sink));
     // A name server that does not answer must not hold up the end.
@@ -117,6 +122,10 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;
     }
+    privileges::settle(privileges::Again {
+        load: settings.on_blind == OnBlind::Stay,
+        join: !settings.namespaces.is_empty(),
+    });
     publish(ready.as_mut(), &targets)?;
 
     let began = Instant::now();

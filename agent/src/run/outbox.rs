@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::run::Failure;
+use crate::{kernel::privileges, run::Failure};
 
 /// Most bytes that wait to be written; beyond that the oldest text goes.
 const CAPACITY_BYTES: usize = 1 << 20;
@@ -43,7 +43,10 @@ impl Outbox {
     pub fn new(writer: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("output".to_owned()).spawn(move || theirs.write_to(writer))?;
+        thread::Builder::new().name("output".to_owned()).spawn(move || {
+            privileges::none();
+            theirs.write_to(writer);
+        })?;
         Ok(Self { shared })
     }
 

@@ -9,6 +9,8 @@ use signal_hook::{
 };
 use tokio::sync::mpsc::{Receiver, channel};
 
+use crate::kernel::privileges;
+
 /// Starts listening; the first signal comes out of the channel.
 ///
 /// # Errors
@@ -18,6 +20,7 @@ pub fn watch() -> io::Result<Receiver<i32>> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (sender, receiver) = channel(1);
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        privileges::none();
         let mut is_first = true;
         for signal in signals.forever() {
             if is_first {

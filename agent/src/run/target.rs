@@ -11,6 +11,7 @@ use crate::{
     kernel::{
         namespace::Namespace,
         observer::{self, Observer, Options},
+        privileges::{self, Power},
     },
     output::view::TargetLabel,
     run::{Failure, names::Names, say, sink::Sink, start, watching::Watching},
@@ -96,7 +97,7 @@ impl Target {
             with_openings: !settings.nlbs.is_empty(),
             drop_entries: settings.drop_entries,
         };
-        let observer = Observer::start(target, &sources, &options)?;
+        let observer = privileges::with(Power::Load, || Observer::start(target, &sources, &options))?;
         if observer.is_blind() {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
