@@ -51,6 +51,18 @@ pub fn install(packages: &[&str]) -> Result<()> {
     cmd::run(apt().args(["-qq", "-y", "--no-install-recommends", "--no-remove", "install"]).args(packages))
 }
 
+/// Tells dpkg that packages of another architecture may be installed, too.
+pub fn add_architecture(name: &str) -> Result<()> {
+    let known = cmd::ask(Command::new("dpkg").arg("--print-foreign-architectures")).unwrap_or_default();
+    if known.lines().any(|line| line == name) {
+        return Ok(());
+    }
+    let words = if is_root() { &["dpkg"][..] } else { &["sudo", "-n", "dpkg"] };
+    cmd::run(Command::new(words[0]).args(&words[1..]).args(["--add-architecture", name]))?;
+    // The lists that were read before do not name its packages.
+    cmd::run(apt().args(["-qq", "update"]))
+}
+
 /// Reads the package lists, once: a fresh container has none. A list that cannot be read (of a third party,
 /// often) only matters if what we want is in it, and then the installation says so.
 fn refresh() {

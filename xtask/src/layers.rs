@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(lines("domain", "use crate::{\n    domain::a,\n    kernel::{self, b},\n};"), [3, 3]);
         assert_eq!(lines("domain::a", "use super::super::kernel::b;"), [1]);
         assert_eq!(lines("domain::a", "mod tests {\n    use super::super::super::run::b;\n}"), [2]);
-        assert_eq!(lines("domain::a", "mod tests {\n    use super::super::b;\n}"), []);
+        assert_eq!(lines("domain::a", "mod tests {\n    use super::super::b;\n}"), [0usize; 0]);
         assert_eq!(lines("domain", "fn f() -> u32 {\n    crate::kernel::now()\n}"), [2]);
         assert_eq!(lines("domain", "pub(crate) fn f() { crate::kernel::now() }"), [1]);
         assert_eq!(lines("domain", "use crate as all;"), [1]);
@@ -213,7 +213,7 @@ mod tests {
         let text = "// use crate::kernel;\n/* a /* b */ use crate::kernel; */\n/// [`crate::kernel`]\n\
                     const A: &str = \"crate::kernel \\\" std::fs\";\nconst B: &str = r#\"\"crate::kernel\"#;\n\
                     const C: char = '\"'; fn f<'a>(x: &'a str) -> std::fmt::Result { g() }";
-        assert_eq!(lines("domain", text), []);
+        assert_eq!(lines("domain", text), [0usize; 0]);
     }
 
     #[test]
@@ -232,14 +232,14 @@ mod tests {
             [1, 2, 2]
         );
         assert_eq!(lines("domain", "fn f() { let t = std::time::SystemTime::now(); }"), [1]);
-        assert_eq!(lines("domain", "fn f(tokio: u8) { x.tokio::<u8>(); tokio + a::libc::b }"), []);
+        assert_eq!(lines("domain", "fn f(tokio: u8) { x.tokio::<u8>(); tokio + a::libc::b }"), [0usize; 0]);
     }
 
     #[test]
     fn only_kernel_speaks_to_aya() {
         assert_eq!(lines("run", "use aya::Ebpf;"), [1]);
         assert_eq!(lines("output", "use aya;"), [1]);
-        assert_eq!(lines("kernel::program", "use aya::Ebpf;"), []);
+        assert_eq!(lines("kernel::program", "use aya::Ebpf;"), [0usize; 0]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod bench;
 mod cmd;
 mod demo;
+mod dist;
 mod host;
 mod kernels;
 mod layers;
@@ -43,6 +44,8 @@ enum Verb {
     Lint,
     /// Measure the agent in the lab (needs root)
     Bench,
+    /// Build the binary and the container image that are shipped
+    Dist(dist::Args),
     /// Run the lab inside other kernels, booted under emulation
     Kernels(kernels::Args),
 }
@@ -66,6 +69,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test(args) => test::test(&args),
         Verb::Lint => lint::lint(),
         Verb::Bench => bench::bench(),
+        Verb::Dist(args) => dist::dist(&args),
         Verb::Kernels(args) => kernels::kernels(&args),
     }
 }

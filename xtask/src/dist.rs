@@ -1,0 +1,79 @@
+//! `dist`: what is shipped. A binary that carries everything it needs, and a container image that holds nothing else.
+//!
+//! Everything goes below `target/dist`: `agent-x86_64`, and `oci`, an OCI image layout with one image for each machine.
+//! The same sources give the same bytes, so that anybody can check what is shipped; `--check` does.
+
+mod layout;
+mod machine;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::{cmd, setup, workspace};
+use layout::Image;
+use machine::Machine;
+
+/// Features of the agent that are in the shipped binary wherever the package has them.
+const SHIPPED_FEATURES: &[&str] = &["cloudwatch"];
+
+/// Arguments of `dist`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Machines to build for, each given once
+    #[arg(long = "target", value_name = "MACHINE", value_enum, default_value = "x86-64")]
+    machines: Vec<Machine>,
+    /// Install what building for another machine takes
+    #[arg(long)]
+    install: bool,
+    /// Build a second time, elsewhere, and fail when a byte differs
+    #[arg(long)]
+    check: bool,
+}
+
+/// Builds everything, and prints where it is and by which digest it is known.
+pub fn dist(args: &Args) -> Result<()> {
+    setup::setup()?;
+    let directory = workspace::root().join("target/dist");
+    let digest = build(args, &directory)?;
+    println!("{}: image index sha256:{digest}", directory.join("oci").display());
+    if args.check {
+        let again = workspace::root().join("target/dist-again");
+        let second = build(args, &again)?;
+        ensure!(digest == second, "a second build gave another image: sha256:{second}");
+        println!("a second build in {} gave the same digest", again.display());
+    }
+    Ok(())
+}
+
+/// Builds the binaries and the image into a directory; the digest of the image's index.
+fn build(args: &Args, directory: &Path) -> Result<String> {
+    let features = shipped_features()?;
+    let mut images = Vec::new();
+    for machine in &args.machines {
+        machine.prepare(args.install)?;
+        let built = machine.build(&features, &directory.join("build"))?;
+        let agent = directory.join(format!("agent-{}", machine.name()));
+        fs::copy(&built, &agent).with_context(|| format!("copying to {}", agent.display()))?;
+        ensure!(machine::is_static(&agent)?, "{} needs libraries: it would not start alone", agent.display());
+        println!("{}: {:.1} MiB", agent.display(), fs::metadata(&agent)?.len() as f64 / f64::from(1 << 20));
+        images.push(Image { machine: *machine, agent });
+    }
+    layout::write(&directory.join("oci"), &images, &licences())
+}
+
+fn licences() -> Vec<PathBuf> {
+    ["LICENSE-APACHE", "LICENSE-GPL-2.0", "LICENSE-MIT"].map(|name| workspace::root().join(name)).into()
+}
+
+/// Those of the shipped features that the package has, from cargo's own description of it.
+fn shipped_features() -> Result<Vec<&'static str>> {
+    let text = cmd::read(workspace::cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&text).context("reading the answer of cargo metadata")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let agent = packages.iter().find(|package| package["name"] == "agent");
+    let features = &agent.context("cargo metadata does not name the agent")?["features"];
+    Ok(SHIPPED_FEATURES.iter().copied().filter(|name| features.get(name).is_some()).collect())
+}
