@@ -12,12 +12,14 @@ use crate::{
         health::Protocol,
     },
     kernel::attach::AttachMode,
+    kernel::facts,
     output::explain,
     settings::{OnBlind, Settings},
+    ship::cloudwatch::Target,
 };
 use arguments::{
-    AttachArg, Cli, ClientIpArg, Command, DiagnoseArgs, HealthProtocolArg, HiddenArgs, TargetArgs, TraceArgs,
-    TraceOutputArgs,
+    AttachArg, Cli, ClientIpArg, CloudWatchArgs, Command, DiagnoseArgs, HealthProtocolArg, HiddenArgs,
+    TargetArgs, TraceArgs, TraceOutputArgs,
 };
 
 /// What the command line asks for.
@@ -47,6 +49,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
                 interval: DIAGNOSE_REPORTS_ONCE,
                 duration: wait.0,
                 output,
+                cloudwatch: CloudWatchArgs::default(),
                 ready_file: None,
                 on_blind: OnBlind::Exit,
             };
@@ -99,6 +102,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
         interval: output.interval,
         duration: output.duration,
         format: output.output,
+        cloudwatch: cloudwatch(output.cloudwatch),
         ready_file: output.ready_file,
         on_blind: output.on_blind,
         btf: hidden.btf,
@@ -110,6 +114,16 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
         #[cfg(debug_assertions)]
         panic_after: hidden.panic_after,
     }
+}
+
+fn cloudwatch(arguments: CloudWatchArgs) -> Option<Target> {
+    let group = arguments.cloudwatch_log_group?;
+    let stream = arguments.cloudwatch_log_stream;
+    Some(Target {
+        group,
+        stream: stream.unwrap_or_else(|| Target::default_stream(&facts::host())),
+        may_create_group: arguments.cloudwatch_create,
+    })
 }
 
 /// clap explains in paragraphs; this keeps what is wrong and where to read on.
@@ -203,6 +217,33 @@ mod tests {
         }
         assert!(wrong("agent diagnose --wait soon").contains("soon is no time"));
         assert!(wrong("agent diagnose --interval 1s").contains("unexpected argument '--interval'"));
+    }
+
+    #[test]
+    fn a_log_group_is_shipped_to_where_that_is_built_in() {
+        let text = "agent trace --output json --cloudwatch-log-group /ecs/orders --cloudwatch-create";
+        match read(text) {
+            Ok(Request::Trace(settings)) => {
+                let target = settings.cloudwatch.expect("a target");
+                assert_eq!((target.group.as_str(), target.may_create_group), ("/ecs/orders", true));
+                assert!(target.stream.starts_with("agent/"), "{}", target.stream);
+                let text = wrong("agent trace --cloudwatch-log-group g");
+                assert!(text.contains("add --output json"), "{text}");
+            }
+            Err(text) => assert!(text.contains("built without shipping to CloudWatch Logs"), "{text}"),
+            Ok(_) => panic!("it is a trace"),
+        }
+        assert_eq!(crate::ship::cloudwatch::IS_BUILT_IN, read(text).is_ok());
+        for (line, part) in [
+            ("agent trace --cloudwatch-create", "--cloudwatch-log-group"),
+            ("agent trace --cloudwatch-log-stream s", "--cloudwatch-log-group"),
+            ("agent trace --cloudwatch-log-group a*b", "not allowed"),
+            ("agent trace --cloudwatch-log-group g --cloudwatch-log-stream a:b", "no name of a log stream"),
+            ("agent diagnose --cloudwatch-log-group g", "unexpected argument"),
+        ] {
+            let text = wrong(line);
+            assert!(text.contains(part), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Watches the TCP handshakes that arrive at a port of this task and says which kind of connection dies where.
 //!
-//! Layers, each importing only those before it: [`domain`] (pure), then [`kernel`] and [`discover`], [`output`],
+//! Layers, each importing only those before it: [`domain`] (pure), then [`kernel`] and [`discover`], [`output`], [`ship`],
 //! [`settings`] and [`run`], [`cli`].
 
 pub mod cli;
@@ -10,3 +10,4 @@ pub mod kernel;
 pub mod output;
 pub mod run;
 pub mod settings;
+pub mod ship;

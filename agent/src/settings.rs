@@ -12,6 +12,7 @@ use crate::{
         history::Watch,
     },
     kernel::attach::AttachMode,
+    ship::cloudwatch,
 };
 
 /// An NLB, as named on the command line.
@@ -72,6 +73,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// Output format.
     pub format: Format,
+    /// Where in CloudWatch Logs every line goes, too.
+    pub cloudwatch: Option<cloudwatch::Target>,
     /// A file that exists while everything is hooked up.
     pub ready_file: Option<PathBuf>,
     /// What to do when a target cannot be observed.
@@ -99,6 +102,15 @@ pub enum SettingsError {
     /// One prefix, two classes.
     #[error("{0} is given both to --nlb and to --client: name it once")]
     TwoClasses(IpNet),
+    /// A build without the AWS SDK.
+    #[error(
+        "--cloudwatch-log-group: this agent was built without shipping to CloudWatch Logs; take a released one, or build \
+         it with `cargo build --release -p agent --features cloudwatch`"
+    )]
+    CloudWatchIsNotBuiltIn,
+    /// A table for people is no line for machines.
+    #[error("--cloudwatch-log-group ships lines for machines: add --output json or --output emf")]
+    TextToCloudWatch,
 }
 
 impl Settings {
@@ -111,6 +123,12 @@ impl Settings {
         let count = self.all_ports(&self.ports).len();
         if count > MAX_PORTS {
             return Err(SettingsError::TooManyPorts(count));
+        }
+        if self.cloudwatch.is_some() && !cloudwatch::IS_BUILT_IN {
+            return Err(SettingsError::CloudWatchIsNotBuiltIn);
+        }
+        if self.cloudwatch.is_some() && self.format == Format::Text {
+            return Err(SettingsError::TextToCloudWatch);
         }
         let twice = self.clients.iter().find(|network| self.nlbs.contains(&Nlb::Network(**network)));
         twice.map_or(Ok(()), |network| Err(SettingsError::TwoClasses(*network)))

@@ -12,12 +12,14 @@
 //!
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`], [`app`] and [`client`] (who talks), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs).
+//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
+//! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
 
 pub mod agent;
 pub mod app;
+pub mod aws;
 pub mod client;
 pub mod flood;
 pub mod frame;

@@ -4,6 +4,7 @@
 //! machine, [`toolchain`] the compiler for eBPF, [`workspace`] the repository and what cargo builds from it.
 
 mod bench;
+mod cloudwatch;
 mod cmd;
 mod demo;
 mod dist;
@@ -11,6 +12,7 @@ mod host;
 mod kernels;
 mod layers;
 mod lint;
+mod python;
 mod run;
 mod setup;
 mod test;
@@ -40,6 +42,8 @@ enum Verb {
     Demo,
     /// Run the host tests, then the lab (needs root)
     Test(test::Args),
+    /// Test shipping to CloudWatch Logs and the files in deploy/, against a double of AWS
+    Cloudwatch(cloudwatch::Args),
     /// Check format, clippy, the layers of the agent, and licences
     Lint,
     /// Measure the agent in the lab (needs root)
@@ -67,6 +71,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Run(args) => run::run(&args),
         Verb::Demo => demo::demo(),
         Verb::Test(args) => test::test(&args),
+        Verb::Cloudwatch(args) => cloudwatch::cloudwatch(&args),
         Verb::Lint => lint::lint(),
         Verb::Bench => bench::bench(),
         Verb::Dist(args) => dist::dist(&args),

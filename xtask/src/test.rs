@@ -1,10 +1,10 @@
-//! `test`: the host tests, then the lab.
+//! `test`: the host tests, the lab, then what is shipped to AWS.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::{cmd, setup, workspace};
+use crate::{cloudwatch, cmd, setup, workspace};
 
 const THREADS: &str = "--test-threads";
 
@@ -30,5 +30,7 @@ pub fn test(args: &Args) -> Result<()> {
     if !args.lab.iter().any(|arg| arg.to_string_lossy().starts_with(THREADS)) {
         lab.arg(format!("{THREADS}={ROWS_AT_A_TIME}"));
     }
-    cmd::run(&mut lab)
+    cmd::run(&mut lab)?;
+    // Somebody who filters wants the lab only.
+    if args.lab.is_empty() { cloudwatch::cloudwatch(&cloudwatch::Args::default()) } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ use crate::{
         Format, Nlb, OnBlind, parse_duration, parse_health_interval, parse_health_timeout, parse_network,
         parse_nlb, parse_port,
     },
+    ship::cloudwatch::target::{parse_group, parse_stream},
 };
 
 /// Tells why a load balancer calls a healthy service dead: which inbound connections are missing or refused at this
@@ -158,6 +159,8 @@ pub struct TraceOutputArgs {
         help_heading = "Output"
     )]
     pub output: Format,
+    #[command(flatten)]
+    pub cloudwatch: CloudWatchArgs,
     /// A file to create once everything is hooked up; it is removed at the end
     #[arg(long, value_name = "P", env = "AGENT_READY_FILE", help_heading = "Output")]
     pub ready_file: Option<PathBuf>,
@@ -170,6 +173,26 @@ pub struct TraceOutputArgs {
         help_heading = "Output"
     )]
     pub on_blind: OnBlind,
+}
+
+#[derive(Args, Default)]
+#[command(next_help_heading = "CloudWatch Logs")]
+pub struct CloudWatchArgs {
+    /// Send every line to this log group, too, with the credentials of the AWS SDK's chain
+    #[arg(long, value_name = "G", env = "AGENT_CLOUDWATCH_LOG_GROUP", value_parser = parse_group)]
+    pub cloudwatch_log_group: Option<String>,
+    /// Log stream in it; it is made when it is not there [default: agent/HOSTNAME]
+    #[arg(
+        long, value_name = "S", env = "AGENT_CLOUDWATCH_LOG_STREAM", value_parser = parse_stream,
+        requires = "cloudwatch_log_group"
+    )]
+    pub cloudwatch_log_stream: Option<String>,
+    /// Make the log group when it is not there, with 30 days of retention
+    #[arg(
+        long, env = "AGENT_CLOUDWATCH_CREATE", value_parser = clap::builder::BoolishValueParser::new(),
+        requires = "cloudwatch_log_group"
+    )]
+    pub cloudwatch_create: bool,
 }
 
 #[derive(Args)]

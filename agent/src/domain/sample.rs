@@ -93,12 +93,19 @@ pub struct Loss {
     pub sources: u64,
     /// Lines of output that nobody read in time. No conclusion rests on them.
     pub output_lines: u64,
+    /// Lines that did not reach CloudWatch Logs. No conclusion rests on them.
+    pub shipping_lines: u64,
 }
 
 impl Loss {
     /// Sum of all kinds.
     pub const fn total(&self) -> u64 {
-        self.drops + self.elsewhere + self.recursion_misses + self.sources + self.output_lines
+        self.drops
+            + self.elsewhere
+            + self.recursion_misses
+            + self.sources
+            + self.output_lines
+            + self.shipping_lines
     }
 }
 

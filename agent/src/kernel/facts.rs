@@ -154,6 +154,11 @@ fn reason_names(btf: &Btf) -> BTreeMap<u32, Reason> {
         .collect()
 }
 
+/// Name of this host, as `hostname` prints it.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Release of the running kernel, such as `6.1.0-40-cloud-amd64`.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()

@@ -244,6 +244,7 @@ impl Observer {
                 recursion_misses: self.recursion_misses(),
                 sources: self.lost_sources,
                 output_lines: 0,
+                shipping_lines: 0,
             },
         })
     }

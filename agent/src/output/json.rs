@@ -188,6 +188,7 @@ pub fn loss(head: Head<'_>, loss: Loss) -> String {
         "recursion_misses": loss.recursion_misses,
         "sources": loss.sources,
         "output_lines": loss.output_lines,
+        "shipping_lines": loss.shipping_lines,
     });
     encode(&Line { head, body })
 }

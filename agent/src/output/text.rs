@@ -193,8 +193,13 @@ fn loss(report: &Report<'_>) -> String {
     let loss = report.loss;
     format!(
         "loss: {} drops and {} connections not recorded (table full), {} hook runs skipped, {} sources without a tally, \
-         {} lines of output that nobody read",
-        loss.drops, loss.elsewhere, loss.recursion_misses, loss.sources, loss.output_lines
+         {} lines of output that nobody read, {} that did not reach CloudWatch Logs",
+        loss.drops,
+        loss.elsewhere,
+        loss.recursion_misses,
+        loss.sources,
+        loss.output_lines,
+        loss.shipping_lines
     )
 }
 

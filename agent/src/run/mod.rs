@@ -85,6 +85,7 @@ fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
         .build()
         .map_err(Failure::internal)?;
     let mut sink = Sink::new(settings.format, until == Until::Sure).map_err(Failure::internal)?;
+    sink.ship_to(settings.cloudwatch.as_ref()).map_err(Failure::internal)?;
     let outcome = runtime.block_on(watch(settings, until, &mut sink));
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_background();

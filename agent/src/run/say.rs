@@ -82,7 +82,8 @@ pub fn changes(
 /// What happened since the report before, and what follows.
 pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Result<(), Failure> {
     let summary = watching.summary();
-    let loss = Loss { output_lines: sink.lost_lines(), ..summary.loss };
+    let loss =
+        Loss { output_lines: sink.lost_lines(), shipping_lines: sink.unshipped_lines(), ..summary.loss };
     let rows = view::rows(&summary.case, &summary.before, &summary.findings);
     if sink.format() == Format::Text {
         let report = Report {

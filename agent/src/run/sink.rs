@@ -1,13 +1,15 @@
-//! Standard output: lines as they come, or one picture that is drawn again in place on a terminal.
+//! Standard output: lines as they come, or one picture that is drawn again in place on a terminal. Lines go to
+//! CloudWatch Logs, too, where a log group is named.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
     run::{Failure, outbox::Outbox},
     settings::Format,
+    ship::cloudwatch::{Options, Shipper, Target},
 };
 
 /// On a terminal the picture is redrawn this often at least, whatever the interval of the reports.
@@ -16,9 +18,14 @@ const REDRAW: Duration = Duration::from_secs(1);
 /// How long the end waits for a reader.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long the end waits for CloudWatch Logs. With the hooks already gone, it is over long before ECS kills a task that
+/// does not stop, by default after 30 s.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
 /// Standard output.
 pub struct Sink {
     outbox: Outbox,
+    shipper: Option<Shipper>,
     format: Format,
     with_evidence: bool,
     in_place: bool,
@@ -41,6 +48,7 @@ impl Sink {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Self {
             outbox: Outbox::new(io::stdout())?,
+            shipper: None,
             format,
             with_evidence,
             in_place: format == Format::Text && is_terminal && !is_dumb,
@@ -48,6 +56,18 @@ impl Sink {
             frame: String::new(),
             drawn_rows: 0,
         })
+    }
+
+    /// Sends every line that is written from now on to CloudWatch Logs, too.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel allows no thread for it.
+    pub fn ship_to(&mut self, target: Option<&Target>) -> io::Result<()> {
+        if let Some(target) = target {
+            self.shipper = Some(Shipper::start(target.clone(), Options::default())?);
+        }
+        Ok(())
     }
 
     /// Whether what was said so far could be written.
@@ -64,13 +84,38 @@ impl Sink {
         self.outbox.lost_lines()
     }
 
-    /// Waits a moment for what was said last to be read.
+    /// Lines that did not reach CloudWatch Logs and never will.
+    pub fn unshipped_lines(&self) -> u64 {
+        self.shipper.as_ref().map_or(0, Shipper::lost_lines)
+    }
+
+    fn push(&self, text: &str) -> Result<(), Failure> {
+        if let Some(shipper) = &self.shipper {
+            shipper.push(text);
+        }
+        self.outbox.push(text)
+    }
+
+    /// Waits a moment for what was said last to be read and shipped.
     ///
     /// # Errors
     ///
     /// When something could not be written.
     pub fn finish(&self) -> Result<(), Failure> {
-        if !self.outbox.flush(LAST_WORDS)? {
+        let began = Instant::now();
+        // Both go on at the same time.
+        self.shipper.iter().for_each(Shipper::close);
+        let read = self.outbox.flush(LAST_WORDS);
+        if let Some(shipper) = &self.shipper {
+            let left = shipper.finish(LAST_CALLS.saturating_sub(began.elapsed()));
+            if left > 0 {
+                log::warn!(
+                    "CloudWatch Logs did not take the last {left} lines within {} s: they are lost",
+                    LAST_CALLS.as_secs()
+                );
+            }
+        }
+        if !read? {
             log::warn!("nobody reads standard output: the last words are lost");
         }
         Ok(())
@@ -116,7 +161,7 @@ impl Sink {
             self.frame.push_str(text);
             return Ok(());
         }
-        self.outbox.push(text)
+        self.push(text)
     }
 
     /// Writes text that stays, in front of the next picture.
@@ -126,7 +171,7 @@ impl Sink {
     /// When earlier text could not be written.
     pub fn say(&mut self, text: &str) -> Result<(), Failure> {
         self.drawn_rows = 0;
-        self.outbox.push(text)
+        self.push(text)
     }
 
     /// Draws the picture over the one before.

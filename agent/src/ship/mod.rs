@@ -1,0 +1,3 @@
+//! Ways out for lines other than standard output.
+
+pub mod cloudwatch;

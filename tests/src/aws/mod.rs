@@ -1,0 +1,8 @@
+//! A stand-in for AWS on loopback, and what can go wrong in front of it.
+//!
+//! [`moto::Moto`] is the double: it stores events and enforces policies. [`front::Front`] stands before it and gives the
+//! answers that the double never gives.
+
+pub mod front;
+pub mod http;
+pub mod moto;
