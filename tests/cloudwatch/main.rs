@@ -4,9 +4,11 @@
 
 mod bad_days;
 mod deploy;
+mod end_to_end;
 mod outages;
 mod permissions;
 mod shipping;
+mod terraform;
 
 use lab::aws::{front::Front, moto::Moto};
 

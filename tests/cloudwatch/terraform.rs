@@ -1,0 +1,351 @@
+//! The Terraform module: parsed everywhere; evaluated by terraform itself where that is installed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use lab::aws::moto::{ACCOUNT, Moto, REGION};
+use serde_json::{Value, json};
+
+use crate::deploy;
+
+const GROUP: &str = "/health-check-tracer";
+
+/// Runs `aws.py` with this input.
+#[track_caller]
+fn python(verb: &str, argument: &str, input: &Value) -> Value {
+    use std::io::Write as _;
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloudwatch/aws.py");
+    let mut command = Command::new(lab::aws::moto::python());
+    command.arg(script).args([verb, argument]).env("AWS_EC2_METADATA_DISABLED", "true");
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("starting Python");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    pipe.write_all(input.to_string().as_bytes()).expect("it reads");
+    drop(pipe);
+    let output = child.wait_with_output().expect("its output");
+    assert!(output.status.success(), "{verb} {argument}: {}", output.status);
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Blocks of one kind by their names; those with a type and a name as `type.name`.
+fn blocks<'a>(module: &'a Value, kind: &str) -> BTreeMap<String, &'a Value> {
+    let bare = |name: &str| name.trim_matches('"').to_owned();
+    let mut found = BTreeMap::new();
+    for block in module[kind].as_array().into_iter().flatten() {
+        for (name, body) in block.as_object().into_iter().flatten() {
+            let inner = body.as_object().expect("a body");
+            if inner.contains_key("__is_block__") {
+                found.insert(bare(name), body);
+            } else {
+                found.extend(
+                    inner.iter().map(|(second, body)| (format!("{}.{}", bare(name), bare(second)), body)),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The names behind this prefix in a text, such as those of variables behind `var.`.
+fn names(text: &str, prefix: &str) -> BTreeSet<String> {
+    let name =
+        |rest: &str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
+    text.split(prefix).skip(1).map(name).collect()
+}
+
+fn sources() -> String {
+    let mut paths: Vec<PathBuf> = fs::read_dir(deploy::path("terraform"))
+        .expect("the module")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read_to_string(path).expect("a source") + "\n").collect()
+}
+
+#[test]
+fn the_module_makes_what_the_documents_promise_and_every_name_in_it_is_known() {
+    let directory = deploy::path("terraform");
+    let module = python("parse", &directory.display().to_string(), &Value::Null);
+    let resources: Vec<String> = blocks(&module, "resource").into_keys().collect();
+    assert_eq!(
+        resources,
+        [
+            "aws_cloudwatch_dashboard.this",
+            "aws_cloudwatch_log_group.this",
+            "aws_cloudwatch_metric_alarm.this",
+            "aws_iam_policy.discovery",
+            "aws_iam_policy.shipping",
+            "aws_iam_role_policy_attachment.discovery",
+            "aws_iam_role_policy_attachment.shipping",
+        ]
+    );
+    let text = sources();
+    let variables: BTreeSet<String> = blocks(&module, "variable").into_keys().collect();
+    assert_eq!(names(&text, "var."), variables, "every variable is used, and no other");
+    for (name, variable) in blocks(&module, "variable") {
+        assert!(variable.get("description").is_some() && variable.get("type").is_some(), "{name}");
+    }
+    let outputs: Vec<String> = blocks(&module, "output").into_keys().collect();
+    assert_eq!(
+        outputs,
+        ["container_definition", "discovery_policy_arn", "log_group_name", "shipping_policy_arn"]
+    );
+    // Every file that is filled in exists, and every place in it is given.
+    let places: BTreeSet<String> = module["locals"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|locals| locals["places"].as_object())
+        .flat_map(|places| places.keys().cloned())
+        .collect();
+    let files: Vec<&str> = text
+        .split("templatefile(\"${path.module}/../")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(files.len(), 6, "{files:?}");
+    for file in files {
+        let unknown: Vec<_> =
+            names(&deploy::text(file), "${").into_iter().filter(|name| !places.contains(name)).collect();
+        assert!(unknown.is_empty(), "{file} has places that nobody fills in: {unknown:?}");
+    }
+}
+
+/// All twins as one value, as `aws.py put` takes them.
+fn twins(container: &Value) -> Value {
+    json!({
+        "log_group": deploy::filled("cloudwatch/log-group.json", GROUP),
+        "dashboard": deploy::filled("cloudwatch/dashboard.json", GROUP),
+        "alarms": [
+            deploy::filled("cloudwatch/alarm-fault.json", GROUP),
+            deploy::filled("cloudwatch/alarm-heartbeat.json", GROUP),
+        ],
+        "policies": [
+            deploy::filled("iam/shipping.json", GROUP),
+            deploy::filled("iam/shipping-create.json", GROUP),
+            deploy::filled("iam/discovery.json", GROUP),
+        ],
+        "application": {
+            "name": "application", "image": "application", "essential": true, "memory": 128,
+            "portMappings": [{ "containerPort": 8080 }],
+        },
+        "container": container,
+    })
+}
+
+#[test]
+fn aws_takes_log_group_dashboard_alarms_and_policies() {
+    let moto = Moto::start();
+    let container = json!({ "name": "agent", "image": "agent", "memory": 64 });
+    let given = twins(&container);
+    let has = python("put", &format!("http://{}", moto.address()), &given);
+    assert_eq!(has["log_groups"][0]["logGroupName"], GROUP);
+    assert_eq!(has["log_groups"][0]["retentionInDays"], 30);
+    assert_eq!(has["dashboard"], given["dashboard"]);
+    assert_eq!(has["policies"], 3);
+    let alarms = has["alarms"].as_array().expect("alarms");
+    assert_eq!(alarms.len(), 2);
+    for (stored, given) in alarms.iter().zip(given["alarms"].as_array().expect("alarms")) {
+        for (name, value) in given.as_object().expect("an alarm") {
+            let same = stored[name] == *value
+                || stored[name].as_f64().is_some_and(|number| value.as_f64() == Some(number));
+            assert!(same, "{name}: {} is kept as {}", value, stored[name]);
+        }
+    }
+}
+
+#[test]
+fn alarms_are_on_faults_and_on_missing_heartbeats_and_never_on_drops() {
+    let fault = deploy::filled("cloudwatch/alarm-fault.json", GROUP);
+    assert_eq!(fault["MetricName"], "Fault");
+    assert_eq!(
+        (&fault["DatapointsToAlarm"], &fault["EvaluationPeriods"], &fault["Period"]),
+        (&json!(3), &json!(5), &json!(60))
+    );
+    assert_eq!(fault["TreatMissingData"], "notBreaching", "the other alarm tells of silence");
+    let heartbeat = deploy::filled("cloudwatch/alarm-heartbeat.json", GROUP);
+    assert_eq!(heartbeat["MetricName"], "Heartbeat");
+    assert_eq!(heartbeat["TreatMissingData"], "breaching");
+    let files = fs::read_dir(deploy::path("cloudwatch")).expect("the folder");
+    let names = files.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let alarms: BTreeSet<String> = names.filter(|name| name.starts_with("alarm")).collect();
+    assert_eq!(alarms.into_iter().collect::<Vec<_>>(), ["alarm-fault.json", "alarm-heartbeat.json"]);
+}
+
+/// Dashboard and alarms ask for the same series: one namespace, and the two dimensions that EMF lines have.
+#[test]
+fn dashboard_and_alarms_ask_for_the_series_that_are_written() {
+    const METRICS: [&str; 6] =
+        ["ClientSynArrived", "Fault", "Heartbeat", "ProbeSynArrived", "SynDropped", "SynRefused"];
+    let dashboard = deploy::filled("cloudwatch/dashboard.json", GROUP);
+    let mut shown = BTreeSet::new();
+    for widget in dashboard["widgets"].as_array().expect("widgets") {
+        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let words: Vec<_> =
+                metric.as_array().expect("a metric").iter().filter_map(Value::as_str).collect();
+            let [namespace, name, dimensions @ ..] = &words[..] else { panic!("{words:?}") };
+            assert_eq!(*namespace, "HealthCheckTracer");
+            assert_eq!(dimensions, ["ClusterName", "prod", "ServiceName", "orders"]);
+            shown.insert((*name).to_owned());
+        }
+    }
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), METRICS);
+    for file in ["cloudwatch/alarm-fault.json", "cloudwatch/alarm-heartbeat.json"] {
+        let alarm = deploy::filled(file, GROUP);
+        assert_eq!(alarm["Namespace"], "HealthCheckTracer");
+        let dimensions =
+            json!([{ "Name": "ClusterName", "Value": "prod" }, { "Name": "ServiceName", "Value": "orders" }]);
+        assert_eq!(alarm["Dimensions"], dimensions);
+    }
+}
+
+/// The module without what needs a provider: its own expressions, evaluated by terraform.
+struct Evaluated {
+    directory: PathBuf,
+}
+
+impl Evaluated {
+    fn new() -> Self {
+        let name = format!("terraform-{}", std::process::id());
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let module = directory.join("terraform");
+        fs::create_dir_all(&module).expect("a directory");
+        for folder in ["iam", "cloudwatch"] {
+            fs::create_dir_all(directory.join(folder)).expect("a directory");
+            for entry in fs::read_dir(deploy::path(folder)).expect("a folder") {
+                let entry = entry.expect("an entry");
+                fs::copy(entry.path(), directory.join(folder).join(entry.file_name())).expect("a copy");
+            }
+        }
+        let mut text = without_blocks(&sources(), &["resource ", "data ", "terraform "]);
+        for (from, to) in [
+            ("data.aws_caller_identity.current.account_id", ACCOUNT),
+            ("data.aws_partition.current.partition", "aws"),
+            ("data.aws_region.current.id", REGION),
+            ("aws_cloudwatch_log_group.this.name", GROUP),
+            ("aws_iam_policy.shipping.arn", "shipping"),
+            ("aws_iam_policy.discovery.arn", "discovery"),
+        ] {
+            text = text.replace(from, &format!("\"{to}\""));
+        }
+        text.push_str(
+            r#"
+output "tested" {
+  value = {
+    log_group = local.log_group
+    alarms    = [local.alarms.fault, local.alarms.heartbeat]
+    dashboard = jsondecode(templatefile("${path.module}/../cloudwatch/dashboard.json", local.places))
+    policies = [
+      jsondecode(templatefile("${path.module}/../iam/shipping.json", local.places)),
+      jsondecode(templatefile("${path.module}/../iam/discovery.json", local.places)),
+    ]
+  }
+}
+"#,
+        );
+        fs::write(module.join("all.tf"), text).expect("writing the module");
+        let values = json!({
+            "name": "orders", "cluster_name": "prod", "service_name": "orders", "image": "agent:0.1.0",
+            "ports": [8080, 8443], "nlb": ["a.example", "10.0.1.0/24"], "arguments": ["--health-interval", "10s"],
+            "expected_agents": 2,
+        });
+        fs::write(module.join("terraform.tfvars.json"), values.to_string()).expect("writing the variables");
+        Self { directory }
+    }
+
+    /// Runs terraform in it and returns its output.
+    #[track_caller]
+    fn terraform(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("terraform");
+        command.args(arguments).current_dir(self.directory.join("terraform"));
+        let output = command.output().expect("terraform");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "terraform {arguments:?}: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        text
+    }
+}
+
+impl Drop for Evaluated {
+    fn drop(&mut self) {
+        let _gone_already = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Takes away the top-level blocks that begin with these words. In formatted files a block ends with the next line that
+/// is a closing brace alone.
+fn without_blocks(text: &str, kinds: &[&str]) -> String {
+    let mut kept = String::new();
+    let mut is_inside = false;
+    for line in text.lines() {
+        let begins = kinds.iter().any(|kind| line.starts_with(kind));
+        is_inside |= begins;
+        if !is_inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        // `data "x" "y" {}` begins and ends in one line.
+        if is_inside && (line == "}" || (begins && line.ends_with("{}"))) {
+            is_inside = false;
+        }
+    }
+    kept
+}
+
+#[test]
+fn terraform_itself_reads_the_module_and_fills_in_the_same_twins() {
+    if Command::new("terraform").arg("version").output().is_err() {
+        eprintln!("skipped: terraform is not installed, so the module was only parsed");
+        return;
+    }
+    let evaluated = Evaluated::new();
+    // What is not formatted would also break the cutting of blocks.
+    let formatted = Command::new("terraform")
+        .args(["fmt", "-check", "-recursive"])
+        .arg(deploy::path("terraform"))
+        .output()
+        .expect("terraform");
+    assert!(formatted.status.success(), "not formatted: {}", String::from_utf8_lossy(&formatted.stdout));
+    evaluated.terraform(&["apply", "-auto-approve", "-no-color"]);
+    let outputs: Value = serde_json::from_str(&evaluated.terraform(&["output", "-json"])).expect("JSON");
+    let container = &outputs["container_definition"]["value"];
+    let tested = &outputs["tested"]["value"];
+    let twins = twins(container);
+    for name in ["log_group", "alarms", "dashboard"] {
+        assert_eq!(tested[name], twins[name], "{name}");
+    }
+    assert_eq!(tested["policies"], json!([twins["policies"][0], twins["policies"][2]]));
+    assert_eq!(
+        container["command"],
+        json!([
+            "trace",
+            "--output",
+            "emf",
+            "--on-blind",
+            "stay",
+            "--port",
+            "8080,8443",
+            "--nlb",
+            "a.example,10.0.1.0/24",
+            "--health-interval",
+            "10s",
+        ])
+    );
+    // AWS's model of a task definition takes it beside the application.
+    let moto = Moto::start();
+    let has = python("put", &format!("http://{}", moto.address()), &twins);
+    let agent = &has["containers"][1];
+    assert_eq!((&agent["essential"], &agent["restartPolicy"]["enabled"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        agent["linuxParameters"]["capabilities"]["add"],
+        json!(["SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"])
+    );
+}
