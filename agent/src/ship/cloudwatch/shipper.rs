@@ -15,6 +15,7 @@ use super::{
     shared::Shared,
     trouble::{Action, Class, Trouble},
 };
+use crate::kernel::privileges;
 
 /// How many failures in a row make an outage worth a word, where it may pass by itself.
 const WORTH_A_WORD: u32 = 3;
@@ -34,8 +35,13 @@ impl Shipper {
     pub fn start(target: Target, options: Options) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options.buffer_bytes));
         let theirs = Arc::clone(&shared);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // Those that resolve names and read files.
+            .on_thread_start(privileges::none)
+            .build()?;
         thread::Builder::new().name("cloudwatch".to_owned()).spawn(move || {
+            privileges::none();
             let mut api = Sdk::new(target.clone(), options.patience);
             runtime.block_on(ship(&mut api, &theirs, &target, options.gather));
             // A name server that does not answer must not hold up the end.
