@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Netns, wait};
+use crate::{Netns, schema, wait};
 
 /// How long a start may take: emulated machines are slow.
 pub const START: Duration = Duration::from_secs(30);
@@ -36,6 +36,8 @@ pub fn binary() -> PathBuf {
 pub struct Agent {
     child: Child,
     lines: Receiver<String>,
+    /// Whether every line has to be as the schema says.
+    is_for_machines: bool,
     text: String,
     seen: Vec<Value>,
     errors: Option<JoinHandle<String>>,
@@ -77,7 +79,7 @@ impl Agent {
         Self::spawn(namespace, command)
     }
 
-    /// A prepared command.
+    /// A prepared command. Lines for machines are held against the schema as they are read.
     ///
     /// # Panics
     ///
@@ -85,13 +87,15 @@ impl Agent {
     #[track_caller]
     pub fn spawn(namespace: &Netns, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let is_for_machines = is_for_machines(&command);
         let mut child = namespace.spawn(&mut command);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (sender, lines) = channel();
         thread::spawn(move || {
-            let reader = BufReader::new(stdout.expect("its standard output is a pipe"));
-            for line in reader.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
+            let mut reader = BufReader::new(stdout.expect("its standard output is a pipe"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                if sender.send(std::mem::take(&mut line)).is_err() {
                     break;
                 }
             }
@@ -102,7 +106,7 @@ impl Agent {
             let _what_could_be_read = stderr.read_to_string(&mut text);
             text
         });
-        Self { child, lines, text: String::new(), seen: Vec::new(), errors: Some(errors) }
+        Self { child, lines, is_for_machines, text: String::new(), seen: Vec::new(), errors: Some(errors) }
     }
 
     /// Process id.
@@ -124,7 +128,15 @@ impl Agent {
         &self.text
     }
 
+    #[track_caller]
     fn take_in(&mut self, line: &str) {
+        // Only an agent that was killed leaves half a line.
+        let whole = line.strip_suffix('\n');
+        if let (true, Some(line)) = (self.is_for_machines, whole) {
+            let complaints = schema::complaints(line);
+            assert!(complaints.is_empty(), "{line}\nis not as the schema says:\n{complaints}");
+        }
+        let line = whole.unwrap_or(line);
         self.text.push_str(line);
         self.text.push('\n');
         self.seen.extend(serde_json::from_str(line).ok());
@@ -227,6 +239,13 @@ impl Drop for Agent {
         let _ended_already = self.child.kill();
         let _reaped_already = self.child.wait();
     }
+}
+
+/// Whether a command writes lines that the schema is about.
+fn is_for_machines(command: &Command) -> bool {
+    let words: Vec<_> = command.get_args().collect();
+    let watches = words.iter().any(|word| *word == "trace" || *word == "diagnose");
+    watches && words.windows(2).any(|pair| pair[0] == "--output" && (pair[1] == "json" || pair[1] == "emf"))
 }
 
 /// A command line as its words.

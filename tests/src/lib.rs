@@ -27,6 +27,7 @@ pub mod netns;
 pub mod nlb;
 pub mod others;
 pub mod plan;
+pub mod schema;
 pub mod shell;
 pub mod topology;
 pub mod unattached;

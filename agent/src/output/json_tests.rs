@@ -1,9 +1,12 @@
 use super::*;
-use crate::domain::{
-    finding::{Code, Confidence, Fact, FactOrigin, Severity},
-    reason::Reason,
-    stage::Place,
-    tally::{Dropped, Tally},
+use crate::{
+    domain::{
+        finding::{Code, Confidence, Fact, FactOrigin, Severity},
+        reason::Reason,
+        stage::Place,
+        tally::{Dropped, Tally},
+    },
+    output::schema,
 };
 
 fn target() -> TargetLabel {
@@ -13,7 +16,11 @@ fn target() -> TargetLabel {
 fn parsed(line: &str) -> Value {
     assert!(line.ends_with('\n') && !line.trim_end().contains('\n'), "one line: {line:?}");
     assert!(line.len() < 16 * 1024, "under 16 KiB: {}", line.len());
-    serde_json::from_str(line).expect("JSON")
+    let value: Value = serde_json::from_str(line).expect("JSON");
+    let mut timed = value.clone();
+    timed["time"] = json!("2026-11-25T16:00:00.000Z");
+    schema::hold(&timed);
+    value
 }
 
 #[test]
@@ -150,4 +157,42 @@ fn a_line_that_would_be_too_long_loses_list_items_and_says_so() {
     let line = parsed(&text);
     assert_eq!((&line["truncated"], &line["hints"][0]), (&json!(true), &json!("a hint")));
     assert_eq!(line["reasons"][0], json!(reasons[0]));
+}
+
+#[test]
+fn every_code_in_every_state_is_as_the_schema_says() {
+    let target = target();
+    for code in Code::ALL {
+        for state in [FindingState::Opened, FindingState::Ongoing, FindingState::Cleared] {
+            let found = Finding {
+                code,
+                severity: Severity::Note,
+                confidence: Confidence::Suspected,
+                class: SourceClass::Other,
+                port: Some(8080),
+                sources: Vec::new(),
+                stage: Stage::Served,
+                place: Place::Application,
+                summary: String::new(),
+                advice: String::new(),
+                evidence: vec![
+                    Fact::count("syns_dropped", 1, FactOrigin::Netstat),
+                    Fact::text("drop_reason", "NETFILTER_DROP".to_owned(), FactOrigin::SocketTable),
+                ],
+            };
+            parsed(&finding(Head::new("T", "finding", &target), state, &found));
+        }
+    }
+}
+
+#[test]
+fn blind_spots_are_as_the_schema_says() {
+    let spots = [BlindSpot { id: "btf", stages: Stage::ALL.to_vec(), text: "nothing to see".to_owned() }];
+    let judged = Verdict {
+        state: VerdictState::CannotObserve,
+        reasons: vec!["r".to_owned()],
+        blind_spots: spots.to_vec(),
+    };
+    let line = parsed(&verdict(Head::new("T", "verdict", &target()), &judged, &["h".to_owned()]));
+    assert_eq!(line["blind_spots"][0]["stages"][4], json!("served"));
 }

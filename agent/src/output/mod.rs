@@ -2,5 +2,7 @@
 
 pub mod explain;
 pub mod json;
+#[cfg(test)]
+mod schema;
 pub mod text;
 pub mod view;
