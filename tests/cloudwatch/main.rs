@@ -9,6 +9,7 @@ mod outages;
 mod permissions;
 mod shipping;
 mod terraform;
+mod twins;
 
 use lab::aws::{front::Front, moto::Moto};
 

@@ -3,34 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
 use lab::aws::moto::{ACCOUNT, Moto, REGION};
 use serde_json::{Value, json};
 
-use crate::deploy;
-
-const GROUP: &str = "/health-check-tracer";
-
-/// Runs `aws.py` with this input.
-#[track_caller]
-fn python(verb: &str, argument: &str, input: &Value) -> Value {
-    use std::io::Write as _;
-
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloudwatch/aws.py");
-    let mut command = Command::new(lab::aws::moto::python());
-    command.arg(script).args([verb, argument]).env("AWS_EC2_METADATA_DISABLED", "true");
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut child = command.spawn().expect("starting Python");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    pipe.write_all(input.to_string().as_bytes()).expect("it reads");
-    drop(pipe);
-    let output = child.wait_with_output().expect("its output");
-    assert!(output.status.success(), "{verb} {argument}: {}", output.status);
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
+use crate::{
+    deploy,
+    twins::{GROUP, python, twins},
+};
 
 /// Blocks of one kind by their names; those with a type and a name as `type.name`.
 fn blocks<'a>(module: &'a Value, kind: &str) -> BTreeMap<String, &'a Value> {
@@ -113,94 +96,6 @@ fn the_module_makes_what_the_documents_promise_and_every_name_in_it_is_known() {
         let unknown: Vec<_> =
             names(&deploy::text(file), "${").into_iter().filter(|name| !places.contains(name)).collect();
         assert!(unknown.is_empty(), "{file} has places that nobody fills in: {unknown:?}");
-    }
-}
-
-/// All twins as one value, as `aws.py put` takes them.
-fn twins(container: &Value) -> Value {
-    json!({
-        "log_group": deploy::filled("cloudwatch/log-group.json", GROUP),
-        "dashboard": deploy::filled("cloudwatch/dashboard.json", GROUP),
-        "alarms": [
-            deploy::filled("cloudwatch/alarm-fault.json", GROUP),
-            deploy::filled("cloudwatch/alarm-heartbeat.json", GROUP),
-        ],
-        "policies": [
-            deploy::filled("iam/shipping.json", GROUP),
-            deploy::filled("iam/shipping-create.json", GROUP),
-            deploy::filled("iam/discovery.json", GROUP),
-        ],
-        "application": {
-            "name": "application", "image": "application", "essential": true, "memory": 128,
-            "portMappings": [{ "containerPort": 8080 }],
-        },
-        "container": container,
-    })
-}
-
-#[test]
-fn aws_takes_log_group_dashboard_alarms_and_policies() {
-    let moto = Moto::start();
-    let container = json!({ "name": "agent", "image": "agent", "memory": 64 });
-    let given = twins(&container);
-    let has = python("put", &format!("http://{}", moto.address()), &given);
-    assert_eq!(has["log_groups"][0]["logGroupName"], GROUP);
-    assert_eq!(has["log_groups"][0]["retentionInDays"], 30);
-    assert_eq!(has["dashboard"], given["dashboard"]);
-    assert_eq!(has["policies"], 3);
-    let alarms = has["alarms"].as_array().expect("alarms");
-    assert_eq!(alarms.len(), 2);
-    for (stored, given) in alarms.iter().zip(given["alarms"].as_array().expect("alarms")) {
-        for (name, value) in given.as_object().expect("an alarm") {
-            let same = stored[name] == *value
-                || stored[name].as_f64().is_some_and(|number| value.as_f64() == Some(number));
-            assert!(same, "{name}: {} is kept as {}", value, stored[name]);
-        }
-    }
-}
-
-#[test]
-fn alarms_are_on_faults_and_on_missing_heartbeats_and_never_on_drops() {
-    let fault = deploy::filled("cloudwatch/alarm-fault.json", GROUP);
-    assert_eq!(fault["MetricName"], "Fault");
-    assert_eq!(
-        (&fault["DatapointsToAlarm"], &fault["EvaluationPeriods"], &fault["Period"]),
-        (&json!(3), &json!(5), &json!(60))
-    );
-    assert_eq!(fault["TreatMissingData"], "notBreaching", "the other alarm tells of silence");
-    let heartbeat = deploy::filled("cloudwatch/alarm-heartbeat.json", GROUP);
-    assert_eq!(heartbeat["MetricName"], "Heartbeat");
-    assert_eq!(heartbeat["TreatMissingData"], "breaching");
-    let files = fs::read_dir(deploy::path("cloudwatch")).expect("the folder");
-    let names = files.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-    let alarms: BTreeSet<String> = names.filter(|name| name.starts_with("alarm")).collect();
-    assert_eq!(alarms.into_iter().collect::<Vec<_>>(), ["alarm-fault.json", "alarm-heartbeat.json"]);
-}
-
-/// Dashboard and alarms ask for the same series: one namespace, and the two dimensions that EMF lines have.
-#[test]
-fn dashboard_and_alarms_ask_for_the_series_that_are_written() {
-    const METRICS: [&str; 6] =
-        ["ClientSynArrived", "Fault", "Heartbeat", "ProbeSynArrived", "SynDropped", "SynRefused"];
-    let dashboard = deploy::filled("cloudwatch/dashboard.json", GROUP);
-    let mut shown = BTreeSet::new();
-    for widget in dashboard["widgets"].as_array().expect("widgets") {
-        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
-            let words: Vec<_> =
-                metric.as_array().expect("a metric").iter().filter_map(Value::as_str).collect();
-            let [namespace, name, dimensions @ ..] = &words[..] else { panic!("{words:?}") };
-            assert_eq!(*namespace, "HealthCheckTracer");
-            assert_eq!(dimensions, ["ClusterName", "prod", "ServiceName", "orders"]);
-            shown.insert((*name).to_owned());
-        }
-    }
-    assert_eq!(shown.into_iter().collect::<Vec<_>>(), METRICS);
-    for file in ["cloudwatch/alarm-fault.json", "cloudwatch/alarm-heartbeat.json"] {
-        let alarm = deploy::filled(file, GROUP);
-        assert_eq!(alarm["Namespace"], "HealthCheckTracer");
-        let dimensions =
-            json!([{ "Name": "ClusterName", "Value": "prod" }, { "Name": "ServiceName", "Value": "orders" }]);
-        assert_eq!(alarm["Dimensions"], dimensions);
     }
 }
 
@@ -318,11 +213,11 @@ fn terraform_itself_reads_the_module_and_fills_in_the_same_twins() {
     let outputs: Value = serde_json::from_str(&evaluated.terraform(&["output", "-json"])).expect("JSON");
     let container = &outputs["container_definition"]["value"];
     let tested = &outputs["tested"]["value"];
-    let twins = twins(container);
+    let expected = twins(container);
     for name in ["log_group", "alarms", "dashboard"] {
-        assert_eq!(tested[name], twins[name], "{name}");
+        assert_eq!(tested[name], expected[name], "{name}");
     }
-    assert_eq!(tested["policies"], json!([twins["policies"][0], twins["policies"][2]]));
+    assert_eq!(tested["policies"], json!([expected["policies"][0], expected["policies"][2]]));
     assert_eq!(
         container["command"],
         json!([
@@ -341,7 +236,7 @@ fn terraform_itself_reads_the_module_and_fills_in_the_same_twins() {
     );
     // AWS's model of a task definition takes it beside the application.
     let moto = Moto::start();
-    let has = python("put", &format!("http://{}", moto.address()), &twins);
+    let has = python("put", &format!("http://{}", moto.address()), &expected);
     let agent = &has["containers"][1];
     assert_eq!((&agent["essential"], &agent["restartPolicy"]["enabled"]), (&json!(false), &json!(true)));
     assert_eq!(
