@@ -15,6 +15,8 @@ pub fn lint() -> Result<()> {
     layers()?;
     clippy(&[])?;
     clippy(&["-p", "lab"])?;
+    // What everyday builds leave out: the AWS SDK behind the agent's feature, and its tests.
+    clippy(&["-p", "agent", "-p", "lab", "--features", "agent/cloudwatch,lab/cloudwatch"])?;
     ebpf(&toolchain, "agent-ebpf")?;
     ebpf(&toolchain, "lab-programs")?;
     licences()
