@@ -7,6 +7,7 @@ mod expected;
 mod faults;
 mod input;
 mod loss;
+mod metadata;
 mod near_misses;
 mod neighbours;
 mod packets;

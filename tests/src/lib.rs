@@ -11,9 +11,9 @@
 //! test: the kernel takes the namespaces down with the last process in them (docs/decisions/0003).
 //!
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
-//! wired up), [`nlb`], [`app`] and [`client`] (who talks), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
-//! loopback).
+//! wired up), [`nlb`], [`app`] and [`client`] (who talks), [`metadata`] (what the platform says), [`agent`] (who watches),
+//! [`witness`] (who counts, too), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs),
+//! [`aws`] (a double of AWS on loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
 
@@ -23,6 +23,7 @@ pub mod aws;
 pub mod client;
 pub mod flood;
 pub mod frame;
+pub mod metadata;
 pub mod netns;
 pub mod nlb;
 pub mod others;

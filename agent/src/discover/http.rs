@@ -236,7 +236,8 @@ impl Request<'_> {
         HttpError::Timeout { server: self.url.server, limit: self.timeout }
     }
 
-    fn malformed(&self, what: &str) -> HttpError {
+    /// The answer is not what it should be.
+    pub fn malformed(&self, what: &str) -> HttpError {
         HttpError::Malformed { server: self.url.server, what: what.to_owned() }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod ecs;
 pub mod http;
+pub mod imds;
 pub mod names;
 
 use std::time::{Duration, Instant};
@@ -15,13 +16,22 @@ use crate::domain::identity::Identity;
 pub struct Endpoints {
     /// The ECS task metadata endpoint.
     pub ecs: Option<String>,
+    /// The EC2 instance metadata service.
+    pub imds: Option<String>,
 }
 
 impl Endpoints {
     /// As the platform's environment says.
     pub fn from_environment() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { ecs: variable(ecs::VARIABLE) }
+        let is_disabled =
+            variable(imds::DISABLED_VARIABLE).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let ecs = variable(ecs::VARIABLE);
+        let imds = variable(imds::ENDPOINT_VARIABLE)
+            // On other machines nothing answers there, and it would take a second to find out.
+            .or_else(|| imds::is_ec2().then(|| imds::ADDRESS.to_owned()))
+            .filter(|_| !is_disabled);
+        Self { ecs, imds }
     }
 }
 
@@ -36,7 +46,7 @@ pub struct Discovered {
 }
 
 impl Discovered {
-    /// Asks every endpoint there is. Takes two seconds at most; blocks.
+    /// Asks every endpoint there is. Takes three seconds at most; blocks.
     pub fn ask(endpoints: &Endpoints) -> Self {
         let mut found = Self::nothing();
         if let Some(endpoint) = &endpoints.ecs {
@@ -49,7 +59,17 @@ impl Discovered {
                 }
             }
         }
+        // The age is of this moment, and the next question may take a while.
         found.read = Instant::now();
+        if let Some(endpoint) = &endpoints.imds {
+            match imds::instance(endpoint, &found.identity) {
+                Ok(instance) => found.identity.complete_with(instance),
+                Err(error) => found.notes.push(format!(
+                    "instance metadata: {error}; going on without the VPC's prefixes ({}=true asks no more)",
+                    imds::DISABLED_VARIABLE
+                )),
+            }
+        }
         found
     }
 
