@@ -1,10 +1,12 @@
 //! The command line.
 
 mod arguments;
+mod config;
+mod documents;
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use crate::{
     domain::{
@@ -14,12 +16,13 @@ use crate::{
     kernel::attach::AttachMode,
     kernel::facts,
     output::explain,
+    run::Wanted,
     settings::{OnBlind, Settings},
     ship::cloudwatch::Target,
 };
 use arguments::{
-    AttachArg, Cli, ClientIpArg, CloudWatchArgs, Command, DiagnoseArgs, HealthProtocolArg, HiddenArgs,
-    TargetArgs, TraceArgs, TraceOutputArgs,
+    AttachArg, CheckArgs, Cli, ClientIpArg, CloudWatchArgs, Command, DiagnoseArgs, HealthProtocolArg,
+    HiddenArgs, TargetArgs, TraceArgs, TraceOutputArgs,
 };
 
 /// What the command line asks for.
@@ -29,6 +32,8 @@ pub enum Request {
     Trace(Box<Settings>),
     /// Watch until the verdict is sure.
     Diagnose(Box<Settings>),
+    /// Say what works here.
+    Check(Box<Wanted>),
     /// Print this text, which was asked for, and end well.
     Print(String),
 }
@@ -40,7 +45,7 @@ pub enum Request {
 /// One line that says what is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    match Cli::try_parse_from(&arguments) {
+    match read(&arguments)? {
         Ok(Cli { command: Command::Trace(TraceArgs { target, output, hidden }) }) => {
             checked(settings(target, output, hidden)).map(Request::Trace)
         }
@@ -59,11 +64,42 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             let text = code.map_or(explain::CATALOGUE, |code| explain::section(code).unwrap_or_default());
             Ok(Request::Print(format!("{}\n", text.trim_end())))
         }
+        Ok(Cli { command: Command::Check(CheckArgs { target, live, ready_file, output, hidden }) }) => {
+            let config = target.config.clone();
+            let output = TraceOutputArgs {
+                interval: DIAGNOSE_REPORTS_ONCE,
+                duration: None,
+                output,
+                cloudwatch: CloudWatchArgs::default(),
+                ready_file,
+                on_blind: OnBlind::Exit,
+            };
+            let settings = *checked(settings(target, output, hidden))?;
+            Ok(Request::Check(Box::new(Wanted { settings, config, live })))
+        }
+        Ok(Cli { command: Command::Completions { shell } }) => {
+            Ok(Request::Print(documents::completions(shell)))
+        }
+        Ok(Cli { command: Command::Man }) => {
+            documents::man().map(Request::Print).map_err(|error| error.to_string())
+        }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Request::Print(error.render().to_string()))
         }
         Err(error) => Err(one_line(&error, &arguments)),
     }
+}
+
+/// The command line with the environment and the configuration file behind it. The outer error is the file's.
+fn read(arguments: &[OsString]) -> Result<Result<Cli, clap::Error>, String> {
+    let command = Cli::command();
+    let matches = match command.clone().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return Ok(Err(error)),
+    };
+    let command = config::apply(command, &matches)?;
+    let matches = command.try_get_matches_from(arguments);
+    Ok(matches.and_then(|matches| Cli::from_arg_matches(&matches)))
 }
 
 /// `diagnose` looks as often as `trace` does at most, and reports once.
@@ -131,6 +167,16 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given: try `agent trace --port 8080`, or see `agent --help`".to_owned();
     }
+    let text = sentence(error);
+    let command = arguments.get(1).and_then(|word| word.to_str());
+    let known = ["trace", "diagnose", "check", "explain", "completions", "man"];
+    let command = command.filter(|word| known.contains(word));
+    let help = command.map_or("agent --help".to_owned(), |command| format!("agent {command} --help"));
+    format!("{text}; see `{help}`")
+}
+
+/// What is wrong, in one line.
+fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let before_usage = text.split("\nUsage:").next().unwrap_or_default();
     let words: Vec<&str> = before_usage
@@ -139,20 +185,15 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
         .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
         .collect();
     let text = words.join(" ");
-    let command = arguments.get(1).and_then(|word| word.to_str());
-    let command = command.filter(|word| ["trace", "diagnose", "explain"].contains(word));
-    let help = command.map_or("agent --help".to_owned(), |command| format!("agent {command} --help"));
-    format!("{}; see `{help}`", text.trim_start_matches("error: "))
+    text.trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn read(line: &str) -> Result<Request, String> {
-        parse(line.split_whitespace().map(OsString::from))
+        super::parse(line.split_whitespace().map(OsString::from))
     }
 
     fn wrong(line: &str) -> String {

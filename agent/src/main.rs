@@ -42,6 +42,7 @@ fn perform(request: Request) -> Result<u8, Failure> {
     match request {
         Request::Trace(settings) => run::trace(&settings).map(|()| 0),
         Request::Diagnose(settings) => run::diagnose(&settings),
+        Request::Check(wanted) => run::check(&wanted),
         Request::Print(text) => run::print(&text).map(|()| 0),
     }
 }

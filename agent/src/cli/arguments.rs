@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use ipnet::IpNet;
 
 use crate::{
@@ -31,12 +32,23 @@ pub enum Command {
     /// Watch until the verdict is sure, say it with its evidence, and exit by it
     #[command(after_help = DIAGNOSE_EXIT_CODES)]
     Diagnose(DiagnoseArgs),
+    /// Say what works here, what does not and what that costs, with the line that fixes it; nothing stays attached
+    #[command(after_help = CHECK_EXIT_CODES)]
+    Check(CheckArgs),
     /// Explain a finding: meaning, proof, what else it could be, what to change; without a code, all of them
     Explain {
         /// Code of the finding, such as `probes_missing`
         #[arg(value_name = "CODE", value_parser = parse_code)]
         code: Option<Code>,
     },
+    /// Print the completion script of a shell
+    Completions {
+        /// Shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the man page: `agent man | man -l -`
+    Man,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 cannot observe, 5 internal failure.\n\
@@ -46,6 +58,9 @@ const EXIT_CODES: &str = "Exit codes: 0 after a clean stop, 2 wrong usage, 3 can
 const DIAGNOSE_EXIT_CODES: &str = "Exit codes: 0 healthy, 1 fault, 2 wrong usage, 3 cannot observe, 4 inconclusive, 5 internal failure.\n\
     Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.\n\
     RUST_LOG=debug shows the agent's own log on standard error, NO_COLOR turns colour off.";
+
+const CHECK_EXIT_CODES: &str = "Exit codes: 0 all that is needed works, 2 wrong usage or configuration, 3 something needed does not, 5 internal failure.\n\
+    Every flag can be given in the environment, as AGENT_PORT, AGENT_NLB and so on; the flag wins.";
 
 #[derive(Args)]
 pub struct TraceArgs {
@@ -81,8 +96,34 @@ pub struct DiagnoseArgs {
 }
 
 #[derive(Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Only whether a running agent is at work, from its --ready-file: for container health checks
+    #[arg(long, help_heading = "Output")]
+    pub live: bool,
+    /// The file that the running agent keeps while everything is hooked up
+    #[arg(long, value_name = "P", env = "AGENT_READY_FILE", help_heading = "Output")]
+    pub ready_file: Option<PathBuf>,
+    /// Output format
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "AGENT_OUTPUT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    pub output: Format,
+    #[command(flatten)]
+    pub hidden: HiddenArgs,
+}
+
+#[derive(Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
+    /// Configuration file: these flags as TOML keys, such as `health_port = 9000`; flag and environment go first
+    #[arg(long, value_name = "FILE", env = "AGENT_CONFIG", help_heading = "Configuration")]
+    pub config: Option<PathBuf>,
     /// Ports to watch, at most 64 [default: those that are listened on]
     #[arg(long, value_name = "N[,N]", value_delimiter = ',', env = "AGENT_PORT", value_parser = parse_port)]
     pub port: Vec<u16>,

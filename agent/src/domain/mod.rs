@@ -4,6 +4,7 @@
 //! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
 
 pub mod answers;
+pub mod check;
 pub mod class;
 pub mod diagnosis;
 pub mod finding;

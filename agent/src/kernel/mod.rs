@@ -16,5 +16,6 @@ pub mod netlink;
 pub mod observer;
 pub mod privileges;
 pub mod programs;
+pub mod rights;
 pub mod sockets;
 mod tcx;

@@ -1,5 +1,6 @@
 //! From values to bytes. Nothing here writes anywhere or asks for the time.
 
+pub mod check;
 pub mod explain;
 pub mod json;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One thread does everything in turn: a tick reads the kernel and concludes, a report says so. Only name resolution,
 //! signals and standard output have threads of their own, because they may come late or block.
 
+mod check;
 mod failure;
 mod names;
 mod outbox;
@@ -25,6 +26,7 @@ use crate::{
     settings::{OnBlind, Settings},
 };
 
+pub use check::{Wanted, check};
 pub use failure::Failure;
 use names::Names;
 use ready::ReadyFile;

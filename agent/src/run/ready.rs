@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::run::Failure;
@@ -13,7 +14,12 @@ pub struct ReadyFile {
     /// The file before it gets its name.
     fresh: PathBuf,
     is_published: bool,
+    touched: Instant,
 }
+
+/// How often the file is touched while everything is hooked up, so that one of an agent that hangs grows old
+/// (`agent check --live`).
+pub const TOUCHED_EVERY: Duration = Duration::from_secs(5);
 
 impl ReadyFile {
     /// Makes sure that the file can be written, and removes what an agent that was killed left behind: an old file
@@ -37,7 +43,12 @@ impl ReadyFile {
         }
         let mut name = path.to_owned().into_os_string();
         name.push(".new");
-        let file = Self { path: path.to_owned(), fresh: PathBuf::from(name), is_published: false };
+        let file = Self {
+            path: path.to_owned(),
+            fresh: PathBuf::from(name),
+            is_published: false,
+            touched: Instant::now(),
+        };
         let contents = format!("{}\n", std::process::id());
         remove(path)
             .and_then(|()| fs::write(&file.fresh, contents))
@@ -52,12 +63,23 @@ impl ReadyFile {
     /// When it cannot be written.
     pub fn publish(&mut self, is_ready: bool) -> Result<(), Failure> {
         if is_ready == self.is_published {
+            self.touch();
             return Ok(());
         }
         let (from, to) = if is_ready { (&self.fresh, &self.path) } else { (&self.path, &self.fresh) };
         fs::rename(from, to).map_err(|error| unwritable(&self.path, &error))?;
         self.is_published = is_ready;
         Ok(())
+    }
+
+    fn touch(&mut self) {
+        if self.is_published && self.touched.elapsed() >= TOUCHED_EVERY {
+            self.touched = Instant::now();
+            let file = fs::File::options().write(true).open(&self.path);
+            if let Err(error) = file.and_then(|file| file.set_modified(SystemTime::now())) {
+                log::warn!("touching {}: {error}; `agent check --live` will fail", self.path.display());
+            }
+        }
     }
 }
 

@@ -1,0 +1,123 @@
+//! What the process may do and the kernel allows.
+
+use std::path::Path;
+
+use crate::{
+    domain::{
+        check::{Check, State},
+        finding::Code,
+    },
+    kernel::{
+        btf::Btf,
+        facts,
+        rights::{self, Capability},
+    },
+    run::check::{home::Home, hooks::TRACEPOINT_FINDINGS},
+    settings::Settings,
+};
+
+/// Maps and programs with all tables at their usual sizes stay below this.
+const MEMLOCK_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Everything that can be said before anything is loaded.
+pub fn checks(settings: &Settings, home: Home) -> Vec<Check> {
+    let mut checks = vec![Check::pass("platform", home.name()), Check::pass("kernel", facts::release())];
+    checks.push(capability("cap_bpf", Capability::Bpf, home, &Code::ALL));
+    checks.push(capability("cap_perfmon", Capability::Perfmon, home, &Code::ALL));
+    checks.push(capability("cap_net_admin", Capability::NetAdmin, home, &Code::ALL));
+    if !settings.namespaces.is_empty() {
+        checks.push(joining(home));
+    }
+    checks.push(btf(&settings.btf, home));
+    checks.push(tracefs());
+    checks.push(lockdown());
+    checks.push(memlock(home));
+    checks
+}
+
+fn capability(id: &str, wanted: Capability, home: Home, blind: &[Code]) -> Check {
+    let name = wanted.name();
+    match rights::held_as(wanted) {
+        Ok(Some(held)) if held == wanted => Check::pass(id, format!("{name} is there")),
+        Ok(Some(held)) => Check::pass(id, format!("{} stands in for {name}", held.name())),
+        Ok(None) => Check::lacks(
+            State::Fail,
+            id,
+            format!("{name} is missing: programs cannot be loaded or hooked up"),
+            home.capabilities(),
+        )
+        .blinds(blind),
+        Err(error) => Check::lacks(
+            State::Warn,
+            id,
+            format!("the kernel does not say whether {name} is there: {error}"),
+            home.capabilities(),
+        ),
+    }
+}
+
+fn joining(home: Home) -> Check {
+    match rights::held_as(Capability::SysAdmin) {
+        Ok(Some(_)) => {
+            Check::pass("cap_sys_admin", "CAP_SYS_ADMIN is there: other namespaces can be entered")
+        }
+        _ => Check::lacks(
+            State::Fail,
+            "cap_sys_admin",
+            "CAP_SYS_ADMIN is missing: the namespaces of --netns cannot be entered",
+            home.joining(),
+        )
+        .blinds(&Code::ALL),
+    }
+}
+
+fn btf(path: &Path, home: Home) -> Check {
+    match Btf::from_file(path) {
+        Ok(_) => Check::pass("btf", format!("{} can be read", path.display())),
+        Err(error) => {
+            Check::lacks(State::Warn, "btf", error.to_string(), home.btf()).blinds(TRACEPOINT_FINDINGS)
+        }
+    }
+}
+
+/// The programs are hooked up as raw tracepoints, by a system call: tracefs is not needed, and saying so spares a
+/// search.
+fn tracefs() -> Check {
+    let is_there = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
+        .into_iter()
+        .any(|path| Path::new(path).exists());
+    Check::pass(
+        "tracefs",
+        if is_there { "it is mounted, and not needed" } else { "it is not mounted, and not needed" },
+    )
+}
+
+fn lockdown() -> Check {
+    match rights::lockdown().as_deref() {
+        Some("confidentiality") => Check::lacks(
+            State::Warn,
+            "lockdown",
+            "kernel lockdown is in confidentiality mode: programs may not read kernel memory",
+            "boot with lockdown=integrity; nobody can lower it while the kernel runs",
+        )
+        .blinds(TRACEPOINT_FINDINGS),
+        Some(mode) => Check::pass(
+            "lockdown",
+            format!("kernel lockdown is in mode {mode}, which allows all that is needed"),
+        ),
+        None => Check::pass("lockdown", "it cannot be read here; whether programs load shows below"),
+    }
+}
+
+fn memlock(home: Home) -> Check {
+    match rights::memlock_bytes() {
+        None => Check::pass("memlock", "no limit that counts maps"),
+        Some(bytes) if bytes >= MEMLOCK_BYTES => Check::pass("memlock", format!("{bytes} bytes are enough")),
+        Some(bytes) => Check::lacks(
+            State::Warn,
+            "memlock",
+            format!("{bytes} bytes of locked memory are few: this kernel counts maps against the limit"),
+            home.memlock(),
+        ),
+    }
+}
