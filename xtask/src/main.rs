@@ -8,6 +8,7 @@ mod cloudwatch;
 mod cmd;
 mod demo;
 mod dist;
+mod fuzz;
 mod host;
 mod kernels;
 mod layers;
@@ -46,6 +47,8 @@ enum Verb {
     Cloudwatch(cloudwatch::Args),
     /// Check format, clippy, the layers of the agent, and licences
     Lint,
+    /// Throw made-up bytes at every parser of foreign ones
+    Fuzz(fuzz::Args),
     /// Measure the agent in the lab (needs root)
     Bench,
     /// Build the binary and the container image that are shipped
@@ -73,6 +76,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test(args) => test::test(&args),
         Verb::Cloudwatch(args) => cloudwatch::cloudwatch(&args),
         Verb::Lint => lint::lint(),
+        Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Bench => bench::bench(),
         Verb::Dist(args) => dist::dist(&args),
         Verb::Kernels(args) => kernels::kernels(&args),

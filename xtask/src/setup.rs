@@ -14,6 +14,9 @@ use crate::{cmd, workspace};
 const LAB: &[Tool] =
     &[("ip", "iproute2"), ("nft", "nftables"), ("bpftool", "bpftool"), ("setpriv", "util-linux")];
 
+/// What the fuzz targets are linked with: LLVM's fuzzer is C++.
+pub const FUZZ: &[Tool] = &[("c++", "g++")];
+
 /// A compiler with a compiled `core` for BPF, the `cargo` and the clippy that belong to it.
 const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 

@@ -17,6 +17,10 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// Bounds the walk through nested anonymous structs and chains of typedefs.
 const MAX_DEPTH: usize = 16;
 
+/// Bounds the same walk where anonymous structs hold one another many times over. The largest struct of a 6.18 kernel has
+/// a few hundred members.
+const MAX_MEMBERS: u32 = 100_000;
+
 /// Why type information is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
@@ -90,10 +94,11 @@ impl Btf {
     /// are looked through. `None` when this kernel has no such member.
     pub fn offset(&self, structure: &str, path: &[&str]) -> Option<u32> {
         let mut id = self.find(structure, |kind| kind == Kind::Struct)?;
-        let mut bits = 0;
+        let mut bits = 0_u32;
+        let mut left = MAX_MEMBERS;
         for name in path {
-            let (member_bits, member_type) = self.member(id, name, MAX_DEPTH)?;
-            bits += member_bits;
+            let (member_bits, member_type) = self.member(id, name, MAX_DEPTH, &mut left)?;
+            bits = bits.checked_add(member_bits)?;
             id = self.resolve(member_type)?;
         }
         Some(bits / 8)
@@ -144,7 +149,7 @@ impl Btf {
             .find(|id| self.kind(*id).is_some_and(&wanted) && self.name(*id) == Some(name))
     }
 
-    fn member(&self, structure: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
+    fn member(&self, structure: u32, name: &str, depth: usize, left: &mut u32) -> Option<(u32, u32)> {
         let kind = self.kind(structure)?;
         if depth == 0 || !(kind == Kind::Struct || kind == Kind::Union) {
             return None;
@@ -152,6 +157,7 @@ impl Btf {
         let (start, count) = self.body(structure, kind)?;
         let has_bitfields = self.info(structure)? >> 31 == 1;
         (0..count).find_map(|index| {
+            *left = left.checked_sub(1)?;
             let at = start + index * 12;
             let member_name = self.string(word_at(&self.bytes, at)?)?;
             let member_type = word_at(&self.bytes, at + 4)?;
@@ -160,8 +166,9 @@ impl Btf {
             if member_name == name {
                 Some((bits, member_type))
             } else if member_name.is_empty() {
-                let (inner_bits, inner_type) = self.member(self.resolve(member_type)?, name, depth - 1)?;
-                Some((bits + inner_bits, inner_type))
+                let inner = self.resolve(member_type)?;
+                let (inner_bits, inner_type) = self.member(inner, name, depth - 1, left)?;
+                Some((bits.checked_add(inner_bits)?, inner_type))
             } else {
                 None
             }

@@ -144,3 +144,17 @@ fn the_running_kernel_has_what_the_programs_need() {
     assert!(btf.offset("net", &["ns", "inum"]).is_some());
     assert!(btf.has_tracepoint("kfree_skb"));
 }
+
+/// Found by the fuzz target.
+#[test]
+fn places_and_structs_without_end_are_no_members() {
+    let mut btf = Builder::new();
+    let (outer, far, inner) = (btf.name("outer"), btf.name("far"), btf.name("inner"));
+    btf.words(&[0, STRUCT | 1, 4, far, 4, 8]); // 1
+    btf.words(&[outer, STRUCT | 1, 4, 0, 1, u32::MAX]); // 2
+    btf.words(&[inner, STRUCT | 3, 4, 0, 3, 0, 0, 3, 0, 0, 3, 0]); // 3: holds itself three times
+    btf.words(&[far, INTEGER, 4, 32]); // 4
+    let btf = Btf::from_bytes(btf.bytes()).expect("well-formed");
+    assert_eq!(btf.offset("outer", &["far"]), None);
+    assert_eq!(btf.offset("inner", &["far"]), None);
+}
