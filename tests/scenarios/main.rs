@@ -1,11 +1,13 @@
 //! What the agent says of real packets in a real kernel. Needs root; `cargo xtask test` runs it.
 
+mod calm;
 mod check;
 mod counts;
 mod diagnose;
 mod endings;
 mod expected;
 mod faults;
+mod flooded;
 mod input;
 mod loss;
 mod metadata;
@@ -14,5 +16,6 @@ mod neighbours;
 mod packets;
 mod privileges;
 mod row;
+mod software;
 mod targets;
 mod turns;

@@ -11,6 +11,9 @@ use lab::{
     agent::{Agent, Ended},
     app::{App, Listen},
     client::Clients,
+    forwarder::Forwarder,
+    health_check::Habits,
+    nginx::{Nginx, Site},
     nlb::{Belief, Check, Node, Speech},
     others::Others,
     plan::{Family, Plan},
@@ -34,6 +37,8 @@ pub enum ClientPath {
     Preserved,
     /// Through the NLB nodes, with the nodes' addresses.
     Translated,
+    /// The same, each connection with a proxy protocol v2 header; health checks have one, too.
+    Proxied,
     /// Not at all: they talk to another port, on which nobody listens.
     Elsewhere,
 }
@@ -49,6 +54,12 @@ pub struct Row {
     pub speech: Speech,
     /// How the application listens; `None` when it does not.
     pub listen: fn(&Plan) -> Option<Listen>,
+    /// nginx as the application, in place of the lab's own.
+    pub nginx: fn(&Plan) -> Option<Site>,
+    /// What happens to nginx with `after`.
+    pub freeze: bool,
+    /// A proxy protocol v2 header in front of health checks, as if the target group had it on.
+    pub proxied_probes: bool,
     /// Whether the NLB's nodes probe.
     pub probes: bool,
     /// Port the nodes probe, where it is not the traffic port.
@@ -77,6 +88,9 @@ pub const HEALTHY: Row = Row {
     requests_per_second: 40,
     speech: Speech::Tcp,
     listen: |plan| Some(Listen::on_all(plan.task.address(), plan.port)),
+    nginx: |_| None,
+    freeze: false,
+    proxied_probes: false,
     probes: true,
     health_port: |_| None,
     xdp_drops: |_| None,
@@ -128,13 +142,22 @@ pub fn run(row: &Row, family: Family) {
     let witness = Witness::new(&topology.task, family, &sources, plan.port);
     let health_port = (row.health_port)(&plan);
 
-    let app = (row.listen)(&plan).map(|listen| App::start(&topology.task, listen));
+    let nginx = (row.nginx)(&plan).map(|site| Nginx::start(&topology.task, &site));
+    let listen = (row.listen)(&plan).filter(|_| nginx.is_none());
+    let app = listen.map(|listen| App::start(&topology.task, listen));
     let health_app =
         health_port.map(|port| App::start(&topology.task, Listen::on_all(plan.task.address(), port)));
     if row.clients == ClientPath::Translated {
         topology.translate_at_node(0);
         topology.translate_at_node(1);
     }
+    let forwarders = if row.clients == ClientPath::Proxied {
+        [0, 1]
+            .map(|number| Forwarder::start(&topology.nodes[number], plan.node(number), plan.target()))
+            .into()
+    } else {
+        Vec::new()
+    };
     (row.before)(&topology);
     let xdp = (row.xdp_drops)(&plan).map(|source| {
         Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
@@ -155,6 +178,9 @@ pub fn run(row: &Row, family: Family) {
         }
         wait_verdict(&mut agent, "healthy");
         after(&topology);
+        if let Some(nginx) = nginx.as_ref().filter(|_| row.freeze) {
+            nginx.freeze();
+        }
         for (source, before) in &mut unseen_before {
             *before = witness.syns(*source);
         }
@@ -179,7 +205,7 @@ pub fn run(row: &Row, family: Family) {
         assert_eq!(witness.syns(source), before, "the fabric let SYNs of {source} through");
     }
     let ended = agent.stop();
-    drop((app, health_app, xdp, tc));
+    drop((app, nginx, health_app, xdp, tc, forwarders));
     judge(row, &expected, &ended, &witness, &plan);
 }
 
@@ -219,7 +245,7 @@ fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witn
         }
         assert_eq!(counted.get(&label).copied().unwrap_or(0), seen[&label], "{label}\n{}", shown());
     }
-    if row.clients != ClientPath::Translated {
+    if !matches!(row.clients, ClientPath::Translated | ClientPath::Proxied) {
         let clients: u64 = plan.client.addresses.iter().map(|address| seen[&address.to_string()]).sum();
         let label = plan.client.subnet.to_string();
         assert_eq!(counted.get(&label).copied().unwrap_or(0), clients, "{label}\n{}", shown());
@@ -241,7 +267,7 @@ fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
             format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
         }
         ClientPath::Elsewhere => format!(" --client {} --client-ip preserved", plan.client.subnet),
-        ClientPath::Translated => String::new(),
+        ClientPath::Translated | ClientPath::Proxied => String::new(),
     });
     text.split_whitespace().map(str::to_owned).collect()
 }
@@ -260,7 +286,9 @@ fn start_nodes(row: &Row, topology: &Topology, health_port: Option<u16>) -> Vec<
     let start = |number: usize| {
         // The zones' nodes do not probe at the same moment.
         sleep(plan.interval * number as u32 / 3);
-        Node::start(&topology.nodes[number], plan.node(number), target, check)
+        let proxy_protocol = row.proxied_probes || row.clients == ClientPath::Proxied;
+        let habits = Habits { proxy_protocol, ..Habits::default() };
+        Node::start_with(&topology.nodes[number], plan.node(number), target, check, habits)
     };
     vec![start(0), start(1)]
 }
@@ -279,7 +307,7 @@ fn start_clients(row: &Row, topology: &Topology) -> Vec<Clients> {
                 row.requests_per_second,
             )]
         }
-        ClientPath::Translated => {
+        ClientPath::Translated | ClientPath::Proxied => {
             let listeners = nodes(plan).map(|node| (node, plan.port).into());
             listeners.map(|listener| start(listener, row.requests_per_second / 2)).into()
         }

@@ -14,7 +14,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::Netns;
+use crate::{Netns, proxy_protocol};
 
 /// What a health check of the NLB calls itself.
 const USER_AGENT: &[u8] = b"ELB-HealthChecker";
@@ -38,6 +38,8 @@ pub struct Listen {
     pub defer_accept: bool,
     /// How it answers requests.
     pub answer: Answer,
+    /// Every connection has to begin with a proxy protocol v2 header.
+    pub proxy_protocol: bool,
 }
 
 /// How an application answers a request.
@@ -65,6 +67,7 @@ impl Listen {
             accepts: true,
             defer_accept: false,
             answer: Answer::Status(200),
+            proxy_protocol: false,
         }
     }
 }
@@ -73,7 +76,8 @@ impl Listen {
 pub struct App {
     stopped: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
-    _listener: Socket,
+    listener: Socket,
+    listen: Listen,
 }
 
 impl App {
@@ -85,28 +89,45 @@ impl App {
     pub fn start(namespace: &Netns, listen: Listen) -> Self {
         namespace.run(|| {
             let listener = bind(&listen).unwrap_or_else(|error| panic!("listening as {listen:?}: {error}"));
-            let stopped = Arc::new(AtomicBool::new(false));
-            let count = if listen.accepts { WORKERS } else { 0 };
-            let workers = (0..count)
-                .map(|_| {
-                    let listener = listener.try_clone().expect("a second descriptor of the listener");
-                    let stopped = Arc::clone(&stopped);
-                    thread::spawn(move || accept_until(&stopped, &listener, listen.answer))
-                })
-                .collect();
-            Self { stopped, workers, _listener: listener }
+            let mut app = Self { stopped: Arc::default(), workers: Vec::new(), listener, listen };
+            app.employ();
+            app
         })
     }
-}
 
-impl Drop for App {
-    fn drop(&mut self) {
+    /// Puts new workers in the place of the old ones, which finish what they began; the listener stays, as with nginx
+    /// when it is told to reload.
+    pub fn restart(&mut self) {
+        self.dismiss();
+        self.stopped = Arc::default();
+        self.employ();
+    }
+
+    fn employ(&mut self) {
+        let count = if self.listen.accepts { WORKERS } else { 0 };
+        self.workers = (0..count)
+            .map(|_| {
+                let listener = self.listener.try_clone().expect("a second descriptor of the listener");
+                let stopped = Arc::clone(&self.stopped);
+                let listen = self.listen;
+                thread::spawn(move || accept_until(&stopped, &listener, listen))
+            })
+            .collect();
+    }
+
+    fn dismiss(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
                 eprintln!("a worker of the application panicked");
             }
         }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.dismiss();
     }
 }
 
@@ -140,29 +161,34 @@ fn defer_accept(socket: &Socket) -> std::io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-fn accept_until(stopped: &AtomicBool, listener: &Socket, answer: Answer) {
+fn accept_until(stopped: &AtomicBool, listener: &Socket, listen: Listen) {
     while !stopped.load(Ordering::Relaxed) {
         if let Ok((connection, _)) = listener.accept() {
             // A peer that goes away is no trouble of the application.
-            let _ = serve(connection.into(), answer);
+            let _ = serve(connection.into(), listen);
         }
     }
 }
 
 /// Answers one request; a peer that sends nothing and closes gets nothing.
-fn serve(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
+    let mut proxy_protocol = listen.proxy_protocol;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut head = Vec::new();
     let mut buffer = [0; 2048];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+    while proxy_protocol || !head.windows(4).any(|end| end == b"\r\n\r\n") {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
             return Ok(());
         }
         head.extend_from_slice(&buffer[..count]);
+        if proxy_protocol && let Some(length) = proxy_protocol::length(&head)? {
+            head.drain(..length);
+            proxy_protocol = false;
+        }
     }
     let is_check = head.windows(USER_AGENT.len()).any(|part| part == USER_AGENT);
-    let status = match answer {
+    let status = match listen.answer {
         Answer::Status(status) => status,
         Answer::HealthStatus(status) if is_check => status,
         Answer::HealthStatus(_) => 200,

@@ -11,9 +11,10 @@
 //! test: the kernel takes the namespaces down with the last process in them (docs/decisions/0003).
 //!
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
-//! wired up), [`nlb`], [`app`] and [`client`] (who talks), [`metadata`] (what the platform says), [`agent`] (who watches),
-//! [`witness`] (who counts, too), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs),
-//! [`aws`] (a double of AWS on loopback).
+//! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
+//! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`agent`] (who watches), [`witness`] (who counts, too),
+//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
+//! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
 
@@ -22,16 +23,22 @@ pub mod app;
 pub mod aws;
 pub mod client;
 pub mod flood;
+pub mod forwarder;
 pub mod frame;
+pub mod health_check;
 pub mod metadata;
 pub mod netns;
+pub mod nginx;
 pub mod nlb;
 pub mod others;
 pub mod plan;
+pub mod proxy_protocol;
 pub mod schema;
 pub mod shell;
+pub mod tls;
 pub mod topology;
 pub mod unattached;
+pub mod unruly;
 pub mod wait;
 pub mod witness;
 

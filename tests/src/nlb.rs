@@ -1,11 +1,9 @@
-//! An NLB node: probes the target like AWS documents it, and keeps a belief about its health.
+//! An NLB node: probes the target ([`crate::health_check`]) and keeps a belief about its health.
 //!
-//! AWS, NLB health checks: TCP checks open a connection and close it; HTTP checks carry `Host` with the node's own
-//! address and `User-Agent: ELB-HealthChecker/2.0`; a target enters service with its first passed check.
+//! A target enters service with its first passed check (AWS, NLB health checks).
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,18 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use crate::{
+    Netns,
+    health_check::{Habits, probe},
+    wait,
+};
 
-use crate::{Netns, wait};
-
-/// What is spoken in a health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speech {
-    /// Connect and close.
-    Tcp,
-    /// `GET` and a status from 200 to 399.
-    Http,
-}
+pub use crate::health_check::{Speech, connect};
 
 /// Settings of a health check.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +71,23 @@ pub struct Node {
 impl Node {
     /// Begins to probe `target` from `address`.
     pub fn start(namespace: &Netns, address: IpAddr, target: SocketAddr, check: Check) -> Self {
+        Self::start_with(namespace, address, target, check, Habits::default())
+    }
+
+    /// The same in a manner of its own.
+    pub fn start_with(
+        namespace: &Netns,
+        address: IpAddr,
+        target: SocketAddr,
+        check: Check,
+        habits: Habits,
+    ) -> Self {
         let record = Record { sent: 0, passed: 0, failed: 0, belief: Belief::Initial, in_a_row: 0 };
         let record = Arc::new(Mutex::new(record));
         let stopped = Arc::new(AtomicBool::new(false));
         let worker = {
             let (record, stopped) = (Arc::clone(&record), Arc::clone(&stopped));
-            move || probe_until(&stopped, &record, address, target, check)
+            move || probe_until(&stopped, &record, (address, target), check, habits)
         };
         // A thread starts in the namespace of the one that makes it.
         let thread = namespace.run(|| thread::spawn(worker));
@@ -137,62 +141,26 @@ impl Drop for Node {
 fn probe_until(
     stopped: &AtomicBool,
     record: &Mutex<Record>,
-    address: IpAddr,
-    target: SocketAddr,
+    (address, target): (IpAddr, SocketAddr),
     check: Check,
+    habits: Habits,
 ) {
-    let mut due = Instant::now();
+    let mut draw = fastrand::Rng::new();
+    let mut begin = Instant::now();
     while !stopped.load(Ordering::Relaxed) {
         lock(record).sent += 1;
-        let passed = probe(address, target, &check);
+        let passed = probe(address, target, &check, &habits);
         lock(record).take_in(passed, &check);
-        due += check.interval;
+        begin += check.interval;
+        // Each probe is off its own time: the rhythm as a whole does not drift.
+        let off = check.interval * draw.u32(0..=habits.jitter_percent) / 100;
+        let due = if draw.bool() { begin + off } else { begin - off };
         while !stopped.load(Ordering::Relaxed) {
             let Some(rest) = due.checked_duration_since(Instant::now()) else { break };
             thread::park_timeout(rest);
         }
-        due = due.max(Instant::now().checked_sub(check.interval).unwrap_or(due));
+        begin = begin.max(Instant::now().checked_sub(check.interval).unwrap_or(begin));
     }
-}
-
-fn probe(address: IpAddr, target: SocketAddr, check: &Check) -> bool {
-    let Ok(mut stream) = connect(address, target, check.timeout) else { return false };
-    match check.speech {
-        Speech::Tcp => true,
-        Speech::Http => http_status(&mut stream, SocketAddr::new(address, target.port()), check.timeout)
-            .is_some_and(|status| (200..400).contains(&status)),
-    }
-}
-
-fn http_status(stream: &mut TcpStream, host: SocketAddr, timeout: Duration) -> Option<u16> {
-    stream.set_read_timeout(Some(timeout)).ok()?;
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut head = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        let count = stream.read(&mut buffer).ok()?;
-        if count == 0 {
-            break;
-        }
-        head.extend_from_slice(&buffer[..count]);
-    }
-    let line = String::from_utf8_lossy(&head);
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
-/// Connects from one address; the socket does not linger when the attempt takes too long.
-///
-/// # Errors
-///
-/// As the kernel says.
-pub fn connect(from: IpAddr, target: SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
-    socket.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
-    socket.connect_timeout(&SockAddr::from(target), timeout)?;
-    Ok(socket.into())
 }
 
 impl Record {

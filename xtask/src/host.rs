@@ -65,7 +65,7 @@ pub fn add_architecture(name: &str) -> Result<()> {
 
 /// Reads the package lists, once: a fresh container has none. A list that cannot be read (of a third party,
 /// often) only matters if what we want is in it, and then the installation says so.
-fn refresh() {
+pub fn refresh() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if let Err(error) = cmd::run(apt().args(["-qq", "update"])) {

@@ -13,6 +13,7 @@ mod host;
 mod kernels;
 mod layers;
 mod lint;
+mod nginx;
 mod python;
 mod run;
 mod setup;

@@ -8,11 +8,17 @@ use anyhow::{Result, bail, ensure};
 
 use crate::host::{self, Tool};
 use crate::toolchain::{self, Toolchain};
-use crate::{cmd, workspace};
+use crate::{cmd, nginx, workspace};
 
 /// What the lab calls.
-const LAB: &[Tool] =
-    &[("ip", "iproute2"), ("nft", "nftables"), ("bpftool", "bpftool"), ("setpriv", "util-linux")];
+const LAB: &[Tool] = &[
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("iptables-nft", "iptables"),
+    ("bpftool", "bpftool"),
+    ("openssl", "openssl"),
+    ("setpriv", "util-linux"),
+];
 
 /// What the fuzz targets are linked with: LLVM's fuzzer is C++.
 pub const FUZZ: &[Tool] = &[("c++", "g++")];
@@ -30,6 +36,7 @@ const BPF_LINKER_LLVM: std::ops::RangeInclusive<u32> = 21..=23;
 pub fn setup() -> Result<Toolchain> {
     let toolchain = ebpf_toolchain()?;
     lab_tools()?;
+    nginx::provide()?;
     Ok(toolchain)
 }
 
