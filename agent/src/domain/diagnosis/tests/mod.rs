@@ -3,6 +3,7 @@
 mod absence;
 mod drops;
 mod listener;
+mod properties;
 mod replies;
 mod served;
 mod shared;
