@@ -11,6 +11,7 @@ mod flooded;
 mod input;
 mod loss;
 mod metadata;
+mod matrix;
 mod near_misses;
 mod neighbours;
 mod packets;

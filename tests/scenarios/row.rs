@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::{
     expected::{Expected, arrived, last_verdict, open_findings, wait_verdict},
-    turns,
+    matrix, turns,
 };
 
 /// Longest wait for anything that has to happen.
@@ -207,6 +207,7 @@ pub fn run(row: &Row, family: Family) {
     let ended = agent.stop();
     drop((app, nginx, health_app, xdp, tc, forwarders));
     judge(row, &expected, &ended, &witness, &plan);
+    matrix::keep(row, &expected);
 }
 
 fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witness<'_>, plan: &Plan) {

@@ -13,6 +13,7 @@ mod host;
 mod kernels;
 mod layers;
 mod lint;
+mod matrix;
 mod nginx;
 mod python;
 mod run;
@@ -48,6 +49,8 @@ enum Verb {
     Cloudwatch(cloudwatch::Args),
     /// Check format, clippy, the layers of the agent, and licences
     Lint,
+    /// Write docs/scenarios.md from what the rows of the lab showed
+    Matrix,
     /// Throw made-up bytes at every parser of foreign ones
     Fuzz(fuzz::Args),
     /// Measure the agent in the lab (needs root)
@@ -77,6 +80,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Test(args) => test::test(&args),
         Verb::Cloudwatch(args) => cloudwatch::cloudwatch(&args),
         Verb::Lint => lint::lint(),
+        Verb::Matrix => matrix::matrix(),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Bench => bench::bench(),
         Verb::Dist(args) => dist::dist(&args),

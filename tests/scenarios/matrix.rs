@@ -1,0 +1,46 @@
+//! What each row showed, as a line of `docs/scenarios.md`; `cargo xtask matrix` puts them together after a run.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, thread};
+
+use crate::{
+    expected::Expected,
+    row::{ClientPath, Row},
+};
+
+/// Where the lines are kept, one file each, so that rows that run beside one another do not meet.
+fn directory() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/scenarios"))
+}
+
+/// Keeps the line of a row that held. It is no part of the test: where it cannot be written, the row holds all the same.
+pub fn keep(row: &Row, found: &BTreeSet<Expected>) {
+    let thread = thread::current();
+    // The harness names the thread after the test: `faults::nobody_listens::ipv4`.
+    let Some((name, family)) = thread.name().and_then(|name| name.rsplit_once("::")) else { return };
+    let findings: Vec<String> = found
+        .iter()
+        .map(|finding| {
+            let note = if finding.severity == "note" { ", note" } else { "" };
+            format!("`{}` ({}, {}{note})", finding.code, finding.class, finding.confidence)
+        })
+        .collect();
+    let clients = match row.clients {
+        ClientPath::Preserved => "preserved",
+        ClientPath::Translated => "translated",
+        ClientPath::Proxied => "proxy protocol",
+        ClientPath::Elsewhere => "none",
+    };
+    let is_fault = found.iter().any(|finding| finding.severity == "fault");
+    let line = format!(
+        "| {} | {name} | {family} | {:?} | {clients} | {} | {} |\n",
+        if is_fault { "fault" } else { "near miss" },
+        row.speech,
+        if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
+        row.verdict,
+    );
+    let path = directory().join(format!("{}-{family}.md", name.replace("::", "-")));
+    let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));
+    if let Err(error) = kept {
+        eprintln!("keeping the line of this row in {}: {error}", path.display());
+    }
+}

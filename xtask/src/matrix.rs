@@ -1,0 +1,35 @@
+//! `matrix`: what the rows of the lab showed when they last ran, as `docs/scenarios.md`.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::workspace;
+
+const HEAD: &str = "# Scenarios
+
+Written by `cargo xtask matrix` from the latest run of `cargo xtask test`: every row that held, with everything that was found
+in it and nothing else. A near miss has the same symptom and another cause, or a cause too weak to count.
+
+| Kind | Row | Family | Health check | Client addresses | Found (class, confidence) | Verdict |
+|---|---|---|---|---|---|---|
+";
+
+/// Puts the lines together that the rows left in `target/scenarios`.
+pub fn matrix() -> Result<()> {
+    let directory = workspace::root().join("target/scenarios");
+    let entries = fs::read_dir(&directory)
+        .with_context(|| format!("listing {}: run `cargo xtask test` first", directory.display()))?;
+    let mut lines = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        lines.push(fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?);
+    }
+    ensure!(!lines.is_empty(), "no row has held yet: run `cargo xtask test` first");
+    lines.sort();
+    let target = workspace::root().join("docs/scenarios.md");
+    fs::write(&target, HEAD.to_owned() + &lines.concat())
+        .with_context(|| format!("writing {}", target.display()))?;
+    eprintln!("xtask: {} rows in {}", lines.len(), target.display());
+    Ok(())
+}
