@@ -15,9 +15,9 @@ use crate::{
     },
     kernel::attach::AttachMode,
     kernel::facts,
-    output::explain,
+    output::{emf, explain},
     run::Wanted,
-    settings::{OnBlind, Settings},
+    settings::{Format, OnBlind, Settings},
     ship::cloudwatch::Target,
 };
 use arguments::{
@@ -51,7 +51,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
         }
         Ok(Cli { command: Command::Diagnose(DiagnoseArgs { target, wait, output, hidden }) }) => {
             let output = TraceOutputArgs {
-                interval: DIAGNOSE_REPORTS_ONCE,
+                interval: Some(DIAGNOSE_REPORTS_ONCE),
+                listen: None,
                 duration: wait.0,
                 output,
                 cloudwatch: CloudWatchArgs::default(),
@@ -67,7 +68,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
         Ok(Cli { command: Command::Check(CheckArgs { target, live, ready_file, output, hidden }) }) => {
             let config = target.config.clone();
             let output = TraceOutputArgs {
-                interval: DIAGNOSE_REPORTS_ONCE,
+                interval: Some(DIAGNOSE_REPORTS_ONCE),
+                listen: None,
                 duration: None,
                 output,
                 cloudwatch: CloudWatchArgs::default(),
@@ -102,6 +104,9 @@ fn read(arguments: &[OsString]) -> Result<Result<Cli, clap::Error>, String> {
     Ok(matches.and_then(|matches| Cli::from_arg_matches(&matches)))
 }
 
+/// Time between the reports of `trace`, where the operator names none.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
 /// `diagnose` looks as often as `trace` does at most, and reports once.
 const DIAGNOSE_REPORTS_ONCE: Duration = Duration::from_secs(10);
 
@@ -135,10 +140,14 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
         }),
         health_timeout: arguments.health_timeout,
         expect_clients: arguments.expect_clients,
-        interval: output.interval,
+        interval: output.interval.unwrap_or(match output.output {
+            Format::Emf => emf::INTERVAL,
+            Format::Text | Format::Json => REPORT_EVERY,
+        }),
         duration: output.duration,
         format: output.output,
         cloudwatch: cloudwatch(output.cloudwatch),
+        listen: output.listen,
         ready_file: output.ready_file,
         on_blind: output.on_blind,
         btf: hidden.btf,
@@ -288,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_comes_every_ten_seconds_and_a_document_every_minute() {
+        for (line, seconds) in [
+            ("agent trace --port 80", 10),
+            ("agent trace --port 80 --output json", 10),
+            ("agent trace --port 80 --output emf", 60),
+            ("agent trace --port 80 --output emf --interval 30s", 30),
+        ] {
+            let Ok(Request::Trace(settings)) = read(line) else { panic!("{line} is right") };
+            assert_eq!(settings.interval, Duration::from_secs(seconds), "{line}");
+            assert_eq!(settings.listen, None, "nothing is served unless asked for");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_in_one_line() {
         for (line, part) in [
             ("agent", "no command given"),
@@ -302,6 +325,10 @@ mod tests {
             ("agent trace --health-protocol udp", "invalid value 'udp'"),
             ("agent trace --output xml", "invalid value 'xml'"),
             ("agent trace --prot 80", "unexpected argument '--prot'"),
+            ("agent trace --listen nonsense", "nonsense is no address to listen on"),
+            ("agent trace --listen 10.0.0.1", "10.0.0.1 is no address to listen on"),
+            ("agent diagnose --output emf", "emf is no format of one answer"),
+            ("agent diagnose --listen 9400", "unexpected argument '--listen'"),
             ("agent tarce", "unrecognized subcommand 'tarce'"),
         ] {
             let text = wrong(line);

@@ -1,6 +1,11 @@
 //! What the operator wants, checked: the result of flags and environment, independent of how they are written.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -32,6 +37,8 @@ pub enum Format {
     Text,
     /// One JSON object per line.
     Json,
+    /// CloudWatch's embedded metric format: one document per target every minute, more only while something is wrong.
+    Emf,
 }
 
 /// What to do when a target cannot be observed.
@@ -75,6 +82,8 @@ pub struct Settings {
     pub format: Format,
     /// Where in CloudWatch Logs every line goes, too.
     pub cloudwatch: Option<cloudwatch::Target>,
+    /// Where to serve metrics and health.
+    pub listen: Option<SocketAddr>,
     /// A file that exists while everything is hooked up.
     pub ready_file: Option<PathBuf>,
     /// What to do when a target cannot be observed.

@@ -1,6 +1,6 @@
 //! The command line as it is written: commands, flags, and their help.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -12,7 +12,10 @@ use crate::{
         Format, Nlb, OnBlind, parse_duration, parse_health_interval, parse_health_timeout, parse_network,
         parse_nlb, parse_port,
     },
-    ship::cloudwatch::target::{parse_group, parse_stream},
+    ship::{
+        cloudwatch::target::{parse_group, parse_stream},
+        listen::parse_address,
+    },
 };
 
 /// Tells why a load balancer calls a healthy service dead: which inbound connections are missing or refused at this
@@ -85,9 +88,10 @@ pub struct DiagnoseArgs {
     /// Output format
     #[arg(
         long,
-        value_name = "FORMAT",
+        value_name = "text|json",
         env = "AGENT_OUTPUT",
         default_value = "text",
+        value_parser = parse_answer_format,
         help_heading = "Output"
     )]
     pub output: Format,
@@ -182,12 +186,9 @@ pub struct TargetArgs {
 
 #[derive(Args)]
 pub struct TraceOutputArgs {
-    /// Time between reports
-    #[arg(
-        long, value_name = "D", env = "AGENT_INTERVAL", default_value = "10s", value_parser = parse_duration,
-        help_heading = "Output"
-    )]
-    pub interval: Duration,
+    /// Time between reports [default: 10s, with emf 60s]
+    #[arg(long, value_name = "D", env = "AGENT_INTERVAL", value_parser = parse_duration, help_heading = "Output")]
+    pub interval: Option<Duration>,
     /// Stop after this time
     #[arg(long, value_name = "D", env = "AGENT_DURATION", value_parser = parse_duration, help_heading = "Output")]
     pub duration: Option<Duration>,
@@ -202,6 +203,12 @@ pub struct TraceOutputArgs {
     pub output: Format,
     #[command(flatten)]
     pub cloudwatch: CloudWatchArgs,
+    /// Serve /metrics, /healthz and /readyz; a port alone means loopback [default: off]
+    #[arg(
+        long, value_name = "[ADDR:]PORT", env = "AGENT_LISTEN", value_parser = parse_address,
+        help_heading = "Output"
+    )]
+    pub listen: Option<SocketAddr>,
     /// A file to create once everything is hooked up; it is removed at the end
     #[arg(long, value_name = "P", env = "AGENT_READY_FILE", help_heading = "Output")]
     pub ready_file: Option<PathBuf>,
@@ -289,6 +296,15 @@ fn parse_code(text: &str) -> Result<Code, String> {
 /// `--wait`: `None` for auto.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait(pub Option<Duration>);
+
+/// `diagnose` gives one answer and has no use for a format of metrics.
+fn parse_answer_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err(format!("{text} is no format of one answer: there are text and json")),
+    }
+}
 
 fn parse_wait(text: &str) -> Result<Wait, String> {
     if text == "auto" { Ok(Wait(None)) } else { parse_duration(text).map(Some).map(Wait) }

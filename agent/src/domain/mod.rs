@@ -18,5 +18,6 @@ pub mod sample;
 pub mod sources;
 pub mod stage;
 pub mod tally;
+pub mod totals;
 pub mod track;
 pub mod verdict;

@@ -94,6 +94,17 @@ impl Tally {
         self.sum(|dropped, _| dropped == what)
     }
 
+    /// Dropped SYNs, or dropped answers, by the kernel's reason. Duplicates are no loss and left out.
+    pub fn drop_reasons(&self) -> BTreeMap<&'static str, u64> {
+        let mut reasons = BTreeMap::new();
+        for ((dropped, reason), count) in &self.drops {
+            if *dropped != Dropped::DuplicateSyn {
+                *reasons.entry(reason.0).or_default() += count;
+            }
+        }
+        reasons
+    }
+
     fn sum(&self, wanted: impl Fn(Dropped, Meaning) -> bool) -> u64 {
         self.drops
             .iter()

@@ -138,7 +138,7 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
         probes_ended: row.tally.probes(),
         probes_served: row.tally.probes_served,
         clients_ended: row.tally.clients,
-        drop_reasons: row.drop_reasons(),
+        drop_reasons: row.tally.drop_reasons(),
     };
     encode(&Line { head, body })
 }

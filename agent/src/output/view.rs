@@ -9,7 +9,7 @@ use crate::domain::{
     sample::{Loss, TallyKey},
     sources::Source,
     stage::{Place, Stage},
-    tally::{Dropped, Tally},
+    tally::Tally,
     verdict::Verdict,
 };
 
@@ -40,17 +40,6 @@ impl Row {
             Stage::Established => self.tally.established,
             Stage::Served => self.tally.served,
         }
-    }
-
-    /// Dropped SYNs, or dropped answers, by the kernel's reason.
-    pub fn drop_reasons(&self) -> BTreeMap<&'static str, u64> {
-        let mut reasons = BTreeMap::new();
-        for ((dropped, reason), count) in &self.tally.drops {
-            if *dropped != Dropped::DuplicateSyn {
-                *reasons.entry(reason.0).or_default() += count;
-            }
-        }
-        reasons
     }
 }
 

@@ -4,6 +4,7 @@
 //! signals and standard output have threads of their own, because they may come late or block.
 
 mod check;
+mod endpoint;
 mod failure;
 mod names;
 mod outbox;
@@ -13,6 +14,7 @@ mod signals;
 mod sink;
 mod start;
 mod target;
+mod thrift;
 mod watching;
 
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ use crate::{
 };
 
 pub use check::{Wanted, check};
+use endpoint::Endpoint;
 pub use failure::Failure;
 use names::Names;
 use ready::ReadyFile;
@@ -115,6 +118,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
 async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec<State>, Failure> {
     let mut stop = signals::watch().map_err(Failure::internal)?;
     let mut ready = settings.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+    // Here, where the agent lives, whatever it watches, and before anything that takes time.
+    let mut endpoint = settings.listen.map(Endpoint::open).transpose()?;
     let (names, discovered) = tokio::select! {
         found = find_out(settings) => found,
         // A name server may take its time; nothing is hooked up yet.
@@ -171,6 +176,10 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 }
                 sink.end()?;
                 publish(ready.as_mut(), &targets)?;
+            }
+            // Last, so that no number of questions keeps it from watching.
+            question = Endpoint::asked(endpoint.as_mut()) => {
+                question.answer(endpoint::page(&targets, sink.lost_lines()));
             }
         }
     };

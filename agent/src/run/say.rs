@@ -18,7 +18,7 @@ use crate::{
         text,
         view::{self, Report, TargetLabel},
     },
-    run::{Failure, VERSION, sink::Sink, watching::Watching},
+    run::{Failure, VERSION, sink::Sink, thrift::Thrift, watching::Watching},
     settings::Format,
 };
 
@@ -44,7 +44,7 @@ pub fn introduction(
             let choices = &choices;
             text::start(&text::Start { version: VERSION, target: label, choices, hooks: &hooks, blind_spots })
         }
-        Format::Json => json::start(
+        Format::Json | Format::Emf => json::start(
             Head::new(&time(), "start", label),
             &json::Start {
                 version: VERSION,
@@ -67,20 +67,30 @@ pub fn introduction(
 /// What opened and what cleared. People see it with the next report.
 pub fn changes(
     label: &TargetLabel,
+    watching: &Watching,
     changes: &[(FindingState, Finding)],
+    thrift: &mut Thrift,
     sink: &mut Sink,
 ) -> Result<(), Failure> {
-    if sink.format() == Format::Json {
-        let time = time();
-        for (state, finding) in changes {
-            sink.add(&json::finding(Head::new(&time, "finding", label), *state, finding))?;
+    let time = time();
+    let line = |state, finding: &Finding| json::finding(Head::new(&time, "finding", label), state, finding);
+    match sink.format() {
+        Format::Text => Ok(()),
+        Format::Json => changes.iter().try_for_each(|(state, finding)| sink.add(&line(*state, finding))),
+        Format::Emf => {
+            let lines = thrift.changes(watching, changes, line);
+            lines.iter().try_for_each(|line| sink.add(line))
         }
     }
-    Ok(())
 }
 
 /// What happened since the report before, and what follows.
-pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Result<(), Failure> {
+pub fn report(
+    label: &TargetLabel,
+    watching: &Watching,
+    thrift: &mut Thrift,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
     let summary = watching.summary();
     let loss =
         Loss { output_lines: sink.lost_lines(), shipping_lines: sink.unshipped_lines(), ..summary.loss };
@@ -102,6 +112,10 @@ pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Resu
     }
     let time = time();
     let head = |kind| Head::new(&time, kind, label);
+    if sink.format() == Format::Emf {
+        let lines = thrift.report(&summary, rows, loss, label, head);
+        return lines.iter().try_for_each(|line| sink.add(line));
+    }
     for row in &rows {
         sink.add(&json::report(head("report"), row, summary.window))?;
     }
@@ -113,14 +127,24 @@ pub fn report(label: &TargetLabel, watching: &Watching, sink: &mut Sink) -> Resu
 }
 
 /// That nothing can be said, and why.
-pub fn blind(label: &TargetLabel, trouble: &str, sink: &mut Sink) -> Result<(), Failure> {
+pub fn blind(
+    label: &TargetLabel,
+    trouble: &str,
+    thrift: &mut Thrift,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
     let verdict = cannot_observe(trouble);
     let color = sink.color();
-    let text = match sink.format() {
-        Format::Text => text::blind(label, &verdict, color),
-        Format::Json => json::verdict(Head::new(&time(), "verdict", label), &verdict, &[]),
-    };
-    sink.add(&text)
+    let time = time();
+    let head = Head::new(&time, "verdict", label);
+    match sink.format() {
+        Format::Text => sink.add(&text::blind(label, &verdict, color)),
+        Format::Json => sink.add(&json::verdict(head, &verdict, &[])),
+        Format::Emf => {
+            let lines = thrift.blind(&verdict, label, head);
+            lines.iter().try_for_each(|line| sink.add(line))
+        }
+    }
 }
 
 /// The last words: how it ended, how long it was watched and what was seen.
@@ -139,7 +163,9 @@ pub fn end(
     };
     let text = match sink.format() {
         Format::Text => text::stop(reason, &seen),
-        Format::Json => json::stop(Head::new(&time(), "stop", label), reason, watched, &seen, state),
+        Format::Json | Format::Emf => {
+            json::stop(Head::new(&time(), "stop", label), reason, watched, &seen, state)
+        }
     };
     sink.add(&text)?;
     Ok(state)

@@ -1,10 +1,15 @@
 //! What to watch, where the settings leave it open.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{
     domain::{
         class::Role,
+        sample::Listener,
         sources::{Origin, SourceError, SourceTable},
     },
     kernel::{
@@ -34,22 +39,27 @@ pub fn interface(
     Ok(namespace.run(|| Interface::find(settings.interface.as_deref(), of_task))??)
 }
 
-/// The ports, in order, and why these where nobody named them.
+/// The ports, in order, and why these where nobody named them. `own`: where the agent itself listens in that namespace.
 ///
 /// # Errors
 ///
 /// When nothing is listened on either.
-pub fn ports(namespace: &Namespace, settings: &Settings) -> Result<(Vec<u16>, Option<String>), Failure> {
+pub fn ports(
+    namespace: &Namespace,
+    settings: &Settings,
+    own: Option<SocketAddr>,
+) -> Result<(Vec<u16>, Option<String>), Failure> {
     if !settings.ports.is_empty() {
         return Ok((settings.all_ports(&settings.ports), None));
     }
     let listeners = namespace.run(sockets::listeners)?.map_err(|error| {
         Failure::Internal(format!("reading the socket table: {error}; name the port with --port"))
     })?;
+    let is_own = |listener: &Listener| own.is_some_and(|own| own.port() == listener.port);
     // Nobody from outside reaches a listener on loopback.
     let open: BTreeSet<u16> = listeners
         .iter()
-        .filter(|listener| !listener.address.is_loopback())
+        .filter(|listener| !listener.address.is_loopback() && !is_own(listener))
         .map(|listener| listener.port)
         .collect();
     let open: Vec<u16> = open.into_iter().collect();

@@ -14,7 +14,7 @@ use crate::{
         privileges::{self, Power},
     },
     output::view::TargetLabel,
-    run::{Failure, names::Names, say, sink::Sink, start, watching::Watching},
+    run::{Failure, names::Names, say, sink::Sink, start, thrift::Thrift, watching::Watching},
     settings::{OnBlind, Settings},
 };
 
@@ -27,6 +27,8 @@ pub struct Target {
     trouble: String,
     /// What is known of the task. Nothing for another namespace: metadata is about the agent's own task.
     discovered: Rc<Discovered>,
+    /// What was said of it, where every line costs.
+    thrift: Thrift,
 }
 
 impl Target {
@@ -53,7 +55,8 @@ impl Target {
             address: None,
             ports: settings.all_ports(&settings.ports),
         };
-        Self { namespace, label, watching: None, trouble: String::new(), discovered }
+        let thrift = Thrift::of(discovered.identity.clone());
+        Self { namespace, label, watching: None, trouble: String::new(), discovered, thrift }
     }
 
     /// Whether it is watched at the moment.
@@ -80,7 +83,8 @@ impl Target {
     fn start(&mut self, settings: &Settings, names: &Names) -> Result<(Watching, Vec<String>), Failure> {
         let namespace = self.namespace.as_deref().map_or_else(Namespace::own, Namespace::named)?;
         let interface = start::interface(&namespace, settings, &self.discovered.identity.task_addresses)?;
-        let (ports, why) = start::ports(&namespace, settings)?;
+        let own = settings.listen.filter(|_| self.namespace.is_none());
+        let (ports, why) = start::ports(&namespace, settings, own)?;
         let sources = start::sources(settings, names, &interface)?;
         let choices = [format!("interface {}: {}", interface.name, interface.chosen_because)];
         self.label = TargetLabel {
@@ -104,7 +108,12 @@ impl Target {
         }
         let watch = Watch { task_age: self.discovered.task_age(), ..settings.watch(addresses, ports) };
         let history = History::new(watch);
-        let watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty());
+        let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty());
+        if settings.listen.is_some() {
+            watching.keep_totals();
+        }
+        // Times count from now on.
+        self.thrift.begin();
         Ok((watching, choices.into_iter().chain(why).collect()))
     }
 
@@ -141,7 +150,7 @@ impl Target {
     pub fn step(&mut self, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
         let Some(watching) = &mut self.watching else { return Ok(()) };
         match watching.step() {
-            Ok(changes) => say::changes(&self.label, &changes, sink),
+            Ok(changes) => say::changes(&self.label, watching, &changes, &mut self.thrift, sink),
             Err(error) => self.lose_sight(error.into(), settings),
         }
     }
@@ -160,10 +169,10 @@ impl Target {
 
     fn say_report(&mut self, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
         let Some(watching) = &mut self.watching else {
-            return say::blind(&self.label, &self.trouble, sink);
+            return say::blind(&self.label, &self.trouble, &mut self.thrift, sink);
         };
         watching.begin_report(sink.draws().then_some(settings.interval));
-        say::report(&self.label, watching, sink)?;
+        say::report(&self.label, watching, &mut self.thrift, sink)?;
         watching.end_report();
         Ok(())
     }
@@ -176,6 +185,16 @@ impl Target {
     pub fn finish(&mut self, settings: &Settings, reason: &str, sink: &mut Sink) -> Result<State, Failure> {
         self.say_report(settings, sink)?;
         say::end(&self.label, self.watching.as_ref(), reason, sink)
+    }
+
+    /// What it is called where there are several.
+    pub fn name(&self) -> &str {
+        self.label.netns.as_deref().unwrap_or(&self.label.interface)
+    }
+
+    /// What is watched; why it is not.
+    pub fn watching(&self) -> Result<&Watching, &str> {
+        self.watching.as_ref().ok_or(&self.trouble)
     }
 
     /// Whether the verdict is sure enough to end.

@@ -18,6 +18,7 @@ use crate::{
         sample::{Loss, TallyKey},
         sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
         tally::Tally,
+        totals::Totals,
         verdict::{State, Verdict, judge},
     },
     kernel::observer::{ObserveError, Observer},
@@ -47,6 +48,8 @@ pub struct Watching {
     strangers: BTreeSet<IpAddr>,
     /// Tallies as they were at earlier reports, oldest first.
     snapshots: VecDeque<(Duration, BTreeMap<TallyKey, Tally>)>,
+    /// Counts that only grow, where somebody may ask for them.
+    totals: Option<Totals>,
 }
 
 /// What a report is made of.
@@ -81,6 +84,7 @@ impl Watching {
             crowded_out: BTreeSet::new(),
             strangers: BTreeSet::new(),
             snapshots: VecDeque::from([(Duration::ZERO, BTreeMap::new())]),
+            totals: None,
         }
     }
 
@@ -95,6 +99,9 @@ impl Watching {
         self.history.observe(sample, &self.sources);
         self.learn(now)?;
         self.follow_translation(now)?;
+        if let Some(totals) = &mut self.totals {
+            totals.update(&self.history, &self.sources);
+        }
         let findings = diagnose(&self.case(now));
         Ok(self.ledger.update(now, findings))
     }
@@ -163,6 +170,21 @@ impl Watching {
             self.observer.hunt_translation(hunt)?;
         }
         Ok(())
+    }
+
+    /// Keeps counts by class from now on that only grow.
+    pub fn keep_totals(&mut self) {
+        self.totals = Some(Totals::default());
+    }
+
+    /// Counts by class, where they are kept.
+    pub const fn totals(&self) -> Option<&Totals> {
+        self.totals.as_ref()
+    }
+
+    /// The open findings with the time each opened, and the time of the latest look.
+    pub fn open_since(&self) -> (Duration, Vec<(Duration, &Finding)>) {
+        (self.history.at(), self.ledger.open())
     }
 
     /// Whether the verdict is sure enough to end: a fault that is more than suspected, or health of every source

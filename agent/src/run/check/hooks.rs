@@ -57,7 +57,7 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
     let mut checks = vec![Check::pass("interface", found)];
     checks.extend(listeners(&namespace, settings));
     // Without a listener there is no port to watch by itself; any will do to try the hooks.
-    let ports = start::ports(&namespace, settings).map_or_else(|_| vec![1], |(ports, _)| ports);
+    let ports = start::ports(&namespace, settings, None).map_or_else(|_| vec![1], |(ports, _)| ports);
     let target = Target { namespace, interface, ports };
     let options = Options {
         btf: &settings.btf,

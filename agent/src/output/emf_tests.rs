@@ -1,0 +1,271 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    domain::{
+        reason::Reason,
+        tally::{Dropped, Tally},
+    },
+    output::{json::MAX_LINE_BYTES, schema},
+};
+
+/// What CloudWatch Logs demands of a document before it makes metrics of it (CloudWatch user guide, "Specification: CloudWatch
+/// embedded metric format", and the limits of PutMetricData).
+fn violations(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut demand = |holds: bool, what: &str| {
+        if !holds {
+            found.push(what.to_owned());
+        }
+    };
+    let Ok(Value::Object(root)) = serde_json::from_str::<Value>(text) else {
+        return vec!["not one JSON object".to_owned()];
+    };
+    demand(text.len() <= 1 << 20, "more than 1 MiB");
+    demand(root["_aws"]["Timestamp"].is_u64(), "no timestamp");
+    let directives = root["_aws"]["CloudWatchMetrics"].as_array().cloned().unwrap_or_default();
+    demand(!directives.is_empty(), "no directive");
+    for directive in &directives {
+        let namespace = directive["Namespace"].as_str().unwrap_or_default();
+        demand((1..=255).contains(&namespace.len()), "namespace length");
+        demand(!namespace.starts_with(':') && !namespace.starts_with("AWS/"), "namespace taken");
+        let sets = directive["Dimensions"].as_array().cloned().unwrap_or_default();
+        demand(!sets.is_empty(), "no dimension set");
+        for set in sets {
+            let keys = set.as_array().cloned().unwrap_or_default();
+            demand(keys.len() <= 30, "too many dimensions");
+            for key in keys.iter().filter_map(Value::as_str) {
+                demand((1..=250).contains(&key.len()), "dimension name length");
+                let value = root.get(key).and_then(Value::as_str).unwrap_or_default();
+                demand((1..=1024).contains(&value.chars().count()), "dimension value length");
+                demand(!value.trim().is_empty(), "blank dimension");
+                demand(value.is_ascii() && !value.contains(|c: char| c.is_ascii_control()), "not ASCII");
+            }
+        }
+        let metrics = directive["Metrics"].as_array().cloned().unwrap_or_default();
+        demand((1..=100).contains(&metrics.len()), "number of metrics");
+        for metric in metrics {
+            let name = metric["Name"].as_str().unwrap_or_default();
+            demand((1..=255).contains(&name.len()), "metric name length");
+            demand(metric["Unit"] == "Count", "unknown unit");
+            let value = root.get(name).unwrap_or(&Value::Null);
+            let is_list =
+                value.as_array().is_some_and(|list| list.len() <= 100 && list.iter().all(Value::is_number));
+            demand(value.is_number() || is_list, "metric without a number");
+        }
+    }
+    found
+}
+
+fn identity(cluster: &str, service: &str) -> Identity {
+    Identity { cluster: Some(cluster.to_owned()), service: Some(service.to_owned()), ..Identity::default() }
+}
+
+fn observed() -> Observed {
+    Observed {
+        window_seconds: 60.0,
+        verdict: State::Healthy,
+        counts: Counts { probe_arrived: 12, client_arrived: 3000, ..Counts::default() },
+        findings: Vec::new(),
+        lost: 0,
+    }
+}
+
+fn made(identity: &Identity, observed: Option<Observed>) -> String {
+    document(Document { timestamp_ms: 1_795_398_571_872, identity, netns: None, observed, lines_left_out: 0 })
+}
+
+/// The document, held against the format, the length of lines and the schema.
+#[track_caller]
+fn valid(text: &str) -> Value {
+    assert!(text.ends_with('\n') && text.lines().count() == 1, "one line: {text:?}");
+    assert!(text.len() < MAX_LINE_BYTES, "{} bytes", text.len());
+    assert_eq!(violations(text), [""; 0], "{text}");
+    let value = serde_json::from_str(text).expect("JSON");
+    schema::hold(&value);
+    value
+}
+
+#[test]
+fn a_document_has_six_metrics_two_dimensions_and_little_else() {
+    let text = made(&identity("prod", "orders"), Some(observed()));
+    let metric = |name: &str| json!({"Name": name, "Unit": "Count"});
+    assert_eq!(
+        valid(&text),
+        json!({
+            "_aws": {
+                "Timestamp": 1_795_398_571_872_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "HealthCheckTracer",
+                    "Dimensions": [["ClusterName", "ServiceName"]],
+                    "Metrics": METRICS.map(metric),
+                }],
+            },
+            "schema": 1, "kind": "metrics", "ClusterName": "prod", "ServiceName": "orders",
+            "Heartbeat": 1, "Fault": 0, "ProbeSynArrived": 12, "ClientSynArrived": 3000, "SynDropped": 0, "SynRefused": 0,
+            "window_seconds": 60.0, "verdict": "healthy",
+        })
+    );
+}
+
+#[test]
+fn a_fault_is_one_and_names_its_findings() {
+    let fault = Observed {
+        verdict: State::Fault,
+        findings: vec![Code::HostFirewall, Code::SharedSource],
+        lost: 2,
+        ..observed()
+    };
+    let line = valid(&made(&Identity::default(), Some(fault)));
+    assert_eq!((&line["Fault"], &line["lost"]), (&json!(1), &json!(2)));
+    assert_eq!(line["findings"], json!(["host_firewall", "shared_source"]));
+}
+
+#[test]
+fn a_target_that_cannot_be_observed_has_a_heartbeat_of_zero_and_no_other_metric() {
+    let line = valid(&made(&identity("prod", "orders"), None));
+    assert_eq!((&line["Heartbeat"], &line["verdict"]), (&json!(0), &json!("cannot_observe")));
+    let metrics = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+    assert_eq!(metrics, &json!([{"Name": "Heartbeat", "Unit": "Count"}]));
+    assert!(line.get("Fault").is_none(), "no fault is claimed, and none is denied");
+}
+
+#[test]
+fn dimensions_are_within_the_limits_at_below_and_above_them() {
+    for (length, kept) in [(1, 1), (254, 254), (255, 255), (256, 255), (1024, 255), (5000, 255)] {
+        let name = "n".repeat(length);
+        let line = valid(&made(&identity(&name, &name), Some(observed())));
+        assert_eq!(line["ClusterName"].as_str().map(str::len), Some(kept), "{length}");
+    }
+    for blank in ["", "   ", "\t\n"] {
+        let line = valid(&made(&identity(blank, blank), Some(observed())));
+        // Control characters are shown, not dropped: such a name is wrong, and should look so.
+        assert!(["unknown", "??"].contains(&line["ServiceName"].as_str().expect("a text")), "{line}");
+    }
+    let line = valid(&made(&identity("prüf\u{1f600}", " a b "), Some(observed())));
+    assert_eq!((&line["ClusterName"], &line["ServiceName"]), (&json!("pr?f?"), &json!("a b")));
+}
+
+#[test]
+fn what_is_not_known_is_called_so_and_a_task_without_a_service_goes_by_its_family() {
+    let line = valid(&made(&Identity::default(), Some(observed())));
+    assert_eq!((&line["ClusterName"], &line["ServiceName"]), (&json!("unknown"), &json!("unknown")));
+    let by_hand = Identity { family: Some("migrate".to_owned()), ..Identity::default() };
+    let line = valid(&made(&by_hand, Some(observed())));
+    assert_eq!(line["ServiceName"], json!("migrate"));
+}
+
+#[test]
+fn the_fullest_document_is_far_below_the_longest_line() {
+    let counts = Counts {
+        probe_arrived: u64::MAX,
+        client_arrived: u64::MAX,
+        undecided_arrived: u64::MAX,
+        other_arrived: u64::MAX,
+        dropped: u64::MAX,
+        refused: u64::MAX,
+    };
+    let fullest = Observed {
+        window_seconds: 31_536_000.001,
+        verdict: State::CannotObserve,
+        counts,
+        findings: Code::ALL.to_vec(),
+        lost: u64::MAX,
+    };
+    for (length, kept) in [(1023, 1023), (1024, 1024), (1025, 1024), (4096, 1024)] {
+        let netns = "n".repeat(length);
+        let name = "n".repeat(5000);
+        let line = valid(&document(Document {
+            timestamp_ms: u64::MAX,
+            identity: &identity(&name, &name),
+            netns: Some(&netns),
+            observed: Some(fullest.clone()),
+            lines_left_out: u64::MAX,
+        }));
+        assert_eq!(line["netns"].as_str().map(str::len), Some(kept));
+    }
+}
+
+#[test]
+fn the_validator_of_this_test_refuses_what_cloudwatch_would() {
+    let good: Value = serde_json::from_str(&made(&identity("a", "b"), Some(observed()))).expect("JSON");
+    let broken = |change: fn(&mut Value)| {
+        let mut document = good.clone();
+        change(&mut document);
+        !violations(&document.to_string()).is_empty()
+    };
+    assert!(!broken(|_| {}));
+    assert!(broken(|line| line["Fault"] = json!("0")));
+    assert!(broken(|line| line["ServiceName"] = json!(1)));
+    assert!(broken(|line| line["ServiceName"] = json!("x".repeat(1025))));
+    assert!(!broken(|line| line["ServiceName"] = json!("x".repeat(1024))));
+    assert!(broken(|line| line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = json!([])));
+    assert!(broken(|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] = json!("AWS/ECS")));
+    assert!(broken(|line| line["_aws"]["Timestamp"] = json!("now")));
+    let metrics = |count: usize| json!(vec![json!({"Name": "Fault", "Unit": "Count"}); count]);
+    let with = |count| {
+        let mut line = good.clone();
+        line["_aws"]["CloudWatchMetrics"][0]["Metrics"] = metrics(count);
+        violations(&line.to_string()).is_empty()
+    };
+    assert!(with(99) && with(100) && !with(101));
+}
+
+fn row(class: SourceClass, tally: Tally) -> Row {
+    Row { port: 8080, class, source: "10.0.1.23".to_owned(), tally, trouble: None, rhythm: None }
+}
+
+#[test]
+fn syns_are_counted_by_what_they_are_known_to_be() {
+    let arrived = |arrived| Tally { arrived, ..Tally::default() };
+    let undecided =
+        Tally { arrived: 20, probes_served: 5, probes_unserved: 1, clients: 10, ..Tally::default() };
+    let dropped = Tally {
+        arrived: 4,
+        refused: 1,
+        drops: [((Dropped::Syn, Reason("NETFILTER_DROP")), 3), ((Dropped::Syn, Reason("NO_SOCKET")), 1)]
+            .into(),
+        ..Tally::default()
+    };
+    let counts = Counts::of(&[
+        row(SourceClass::NlbProbe, arrived(2)),
+        row(SourceClass::Client, arrived(30)),
+        row(SourceClass::ClientViaNlb, arrived(400)),
+        row(SourceClass::NlbUndecided, undecided),
+        row(SourceClass::Other, dropped),
+    ]);
+    assert_eq!(
+        counts,
+        Counts {
+            probe_arrived: 2 + 6,
+            client_arrived: 30 + 400 + 10,
+            undecided_arrived: 4,
+            other_arrived: 4,
+            dropped: 3,
+            refused: 1
+        }
+    );
+    // Connections that ended may have begun in the window before.
+    let ended = Tally { probes_served: 1, ..Tally::default() };
+    assert_eq!(Counts::of(&[row(SourceClass::NlbUndecided, ended)]).undecided_arrived, 0);
+}
+
+/// What an hour of a default run may cost while nothing is wrong, the opening lines apart. docs/cloudwatch.md computes the
+/// monthly cost from it.
+const BYTES_PER_HOUR: usize = 45_000;
+
+/// CloudWatch Logs bills each event with this many bytes more (CloudWatch Logs quotas, PutLogEvents).
+const EVENT_OVERHEAD_BYTES: usize = 26;
+
+#[test]
+fn an_hour_of_a_default_run_costs_no_more_than_the_documentation_says() {
+    let documents = 3600 / crate::output::emf::INTERVAL.as_secs() as usize;
+    // Longer names than most, and a service that takes ten thousand requests a second.
+    let counts = Counts { probe_arrived: 999, client_arrived: 600_000, ..Counts::default() };
+    let identity = identity(&"c".repeat(50), &"s".repeat(50));
+    let text = made(&identity, Some(Observed { counts, ..observed() }));
+    let bytes = documents * (text.len() + EVENT_OVERHEAD_BYTES);
+    assert!(bytes <= BYTES_PER_HOUR, "{bytes} bytes an hour");
+    let said = include_str!("../../../docs/cloudwatch.md");
+    assert!(said.contains("45,000 bytes an hour"), "docs/cloudwatch.md states another limit");
+}
