@@ -65,14 +65,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             let text = code.map_or(explain::CATALOGUE, |code| explain::section(code).unwrap_or_default());
             Ok(Request::Print(format!("{}\n", text.trim_end())))
         }
-        Ok(Cli { command: Command::Check(CheckArgs { target, live, ready_file, output, hidden }) }) => {
+        Ok(Cli {
+            command: Command::Check(CheckArgs { target, live, ready_file, output, cloudwatch, hidden }),
+        }) => {
             let config = target.config.clone();
             let output = TraceOutputArgs {
                 interval: Some(DIAGNOSE_REPORTS_ONCE),
                 listen: None,
                 duration: None,
                 output,
-                cloudwatch: CloudWatchArgs::default(),
+                cloudwatch,
                 ready_file,
                 on_blind: OnBlind::Exit,
             };

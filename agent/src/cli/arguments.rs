@@ -119,6 +119,8 @@ pub struct CheckArgs {
     )]
     pub output: Format,
     #[command(flatten)]
+    pub cloudwatch: CloudWatchArgs,
+    #[command(flatten)]
     pub hidden: HiddenArgs,
 }
 

@@ -108,16 +108,17 @@ mod tests {
 
     #[test]
     fn machines_read_one_object_a_line() {
-        let text = json(&checks(), "T");
+        let text = json(&checks(), "2026-11-25T17:00:00.000Z");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(
             lines[1],
             serde_json::json!({
-                "schema": 1, "time": "T", "kind": "check", "id": "cap_bpf", "state": "fail", "found": "missing\n",
+                "schema": 1, "time": "2026-11-25T17:00:00.000Z", "kind": "check", "id": "cap_bpf", "state": "fail", "found": "missing\n",
                 "blind": ["probes_missing"], "fix": "add \"BPF\"",
             })
         );
         assert!(lines[0].get("fix").is_none());
+        lines.iter().for_each(crate::output::schema::hold);
     }
 }

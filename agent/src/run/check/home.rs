@@ -85,6 +85,22 @@ impl Home {
         }
     }
 
+    /// Gives credentials for sending to CloudWatch Logs.
+    pub const fn credentials(self) -> &'static str {
+        match self {
+            Self::Ecs => {
+                r#"in the task definition: "taskRoleArn": "arn:aws:iam::ACCOUNT:role/ROLE", a role that may logs:CreateLogStream and logs:PutLogEvents"#
+            }
+            Self::Kubernetes => {
+                "aws eks create-pod-identity-association --cluster-name CLUSTER --namespace NAMESPACE --service-account ACCOUNT --role-arn ROLE"
+            }
+            Self::Systemd => {
+                "give the instance a role (instance profile), or in [Service]: Environment=AWS_PROFILE=NAME"
+            }
+            Self::Shell => "aws configure, and export AWS_PROFILE=NAME",
+        }
+    }
+
     /// Brings a kernel with type information.
     pub const fn btf(self) -> &'static str {
         match self {

@@ -20,7 +20,9 @@ const CREDENTIALS: [&str; 5] = [
 pub fn checks(settings: &Settings, endpoints: &Endpoints, discovered: &Discovered, home: Home) -> Vec<Check> {
     let mut checks = vec![ecs(endpoints, discovered, home), imds(endpoints, discovered)];
     checks.extend(settings.names().iter().map(|name| resolved(name)));
-    checks.push(credentials());
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let variable = CREDENTIALS.into_iter().find(is_set);
+    checks.push(credentials(settings.cloudwatch.is_some(), variable, endpoints.imds.is_some(), home));
     checks
 }
 
@@ -78,14 +80,39 @@ fn resolved(name: &str) -> Check {
     }
 }
 
-fn credentials() -> Check {
-    let found =
-        CREDENTIALS.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    Check::pass(
-        "credentials",
-        match found {
-            Some(name) => format!("{name} is set; only sending to CloudWatch Logs directly needs it"),
-            None => "none in the environment; only sending to CloudWatch Logs directly needs any".to_owned(),
-        },
-    )
+/// `is_sent`: lines go to CloudWatch Logs directly; `variable` is the first mark of a source of credentials.
+fn credentials(is_sent: bool, variable: Option<&str>, has_instance: bool, home: Home) -> Check {
+    let id = "credentials";
+    match (is_sent, variable) {
+        (false, _) => Check::pass(id, "none needed: nothing is sent to CloudWatch Logs directly"),
+        (true, Some(name)) => {
+            Check::pass(id, format!("{name} is set; whether it may write shows when it does"))
+        }
+        (true, None) if has_instance => {
+            Check::pass(id, "none in the environment; the instance's role is tried")
+        }
+        (true, None) => Check::lacks(
+            State::Warn,
+            id,
+            "no source of AWS credentials in the environment: CloudWatch Logs will refuse the lines",
+            home.credentials(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_missed_only_where_lines_are_sent() {
+        let state =
+            |is_sent, variable, has_instance| credentials(is_sent, variable, has_instance, Home::Ecs).state;
+        assert_eq!(state(false, None, false), State::Pass);
+        assert_eq!(state(true, Some("AWS_PROFILE"), false), State::Pass);
+        assert_eq!(state(true, None, true), State::Pass);
+        assert_eq!(state(true, None, false), State::Warn);
+        let fix = credentials(true, None, false, Home::Ecs).fix;
+        assert!(fix.is_some_and(|fix| fix.contains("taskRoleArn")));
+    }
 }
