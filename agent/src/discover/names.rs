@@ -34,6 +34,17 @@ pub fn resolve(name: &str) -> Result<BTreeSet<IpAddr>, ResolveError> {
     Ok(addresses)
 }
 
+/// The NLB's name in one zone: `ZONE.NAME` (AWS, NLB user guide, "DNS name"). `None` for a name that is none of an NLB's, or
+/// a zone's already.
+pub fn zonal(name: &str, zone: &str) -> Option<String> {
+    let is_elb = name.contains(".elb.")
+        && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn"))
+        // NAME-ID.elb.REGION.amazonaws.com; a zone's has one label more in front.
+        && name.split('.').position(|label| label == "elb") == Some(1);
+    let zonal = format!("{zone}.{name}");
+    (is_elb && is_name(&zonal)).then_some(zonal)
+}
+
 /// Whether a text can be a DNS name (RFC 1123 letters, digits, hyphens, dots; underscores are in use).
 pub fn is_name(text: &str) -> bool {
     let label = |label: &str| {
@@ -49,6 +60,18 @@ pub fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_nlbs_own_name_has_one_per_zone() {
+        let name = "my-nlb-0123.elb.eu-west-1.amazonaws.com";
+        let in_zone = "eu-west-1a.my-nlb-0123.elb.eu-west-1.amazonaws.com";
+        assert_eq!(zonal(name, "eu-west-1a").as_deref(), Some(in_zone));
+        assert_eq!(zonal(in_zone, "eu-west-1a"), None);
+        for name in ["nlb.example", "localhost", "elb.amazonaws.com", "nlb.elb.example.com"] {
+            assert_eq!(zonal(name, "eu-west-1a"), None, "{name}");
+        }
+        assert_eq!(zonal(name, "not a zone"), None);
+    }
 
     #[test]
     fn mistyped_addresses_are_no_names() {

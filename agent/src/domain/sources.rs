@@ -22,6 +22,8 @@ pub enum Origin {
     Flag,
     /// By resolving this name.
     Dns(String),
+    /// By resolving this name, which is the NLB's in the task's own zone.
+    OwnZone(String),
     /// It sent a SYN and lies in a prefix too large to give every address a tally.
     Learned,
 }
@@ -44,6 +46,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether it came from resolving a name.
+    pub const fn is_resolved(&self) -> bool {
+        matches!(self.origin, Origin::Dns(_) | Origin::OwnZone(_))
+    }
+
     /// Whether its addresses share one slot.
     pub fn is_shared(&self) -> bool {
         self.slots == 1 && self.network.prefix_len() != self.network.max_prefix_len()

@@ -126,6 +126,9 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         _ = stop.recv() => return Ok(vec![State::Inconclusive]),
     };
     let mut names = names?;
+    if let Some(zone) = &discovered.identity.availability_zone {
+        names.add_zone(zone).await;
+    }
     let mut targets = Target::all(settings, discovered);
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;

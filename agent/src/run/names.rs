@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use tokio::{
@@ -11,7 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    discover::names::{ResolveError, resolve},
+    discover::names::{ResolveError, resolve, zonal},
+    domain::sources::Origin,
     run::Failure,
     settings::OnBlind,
 };
@@ -24,7 +26,12 @@ pub struct Names {
     answers: UnboundedReceiver<Answer>,
     answer: UnboundedSender<Answer>,
     under_way: BTreeSet<String>,
+    /// Those of the names that are the NLB's in the task's own zone.
+    own_zone: BTreeSet<String>,
 }
+
+/// Time for the names of the own zone; later answers still count.
+const OWN_ZONE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Names {
     /// Resolves all names once.
@@ -49,20 +56,43 @@ impl Names {
             };
             known.insert(name, addresses);
         }
-        Ok(Self { known, answers, answer, under_way: BTreeSet::new() })
+        Ok(Self { known, answers, answer, under_way: BTreeSet::new(), own_zone: BTreeSet::new() })
+    }
+
+    /// Asks for the NLBs' names in this zone, too, and waits a moment for the answers. An NLB without a node there has none.
+    pub async fn add_zone(&mut self, zone: &str) {
+        let zonal: BTreeSet<_> = self.known.keys().filter_map(|name| zonal(name, zone)).collect();
+        let wanted = zonal.len();
+        self.known.extend(zonal.iter().map(|name| (name.clone(), BTreeSet::new())));
+        self.own_zone = zonal;
+        for name in self.own_zone.clone() {
+            self.ask(name);
+        }
+        let answered = async {
+            for _ in 0..wanted {
+                self.changed().await;
+            }
+        };
+        if tokio::time::timeout(OWN_ZONE_TIMEOUT, answered).await.is_err() {
+            log::debug!("the name server takes its time for the names in {zone}");
+        }
+    }
+
+    fn ask(&mut self, name: String) {
+        if self.under_way.insert(name.clone()) {
+            let answer = self.answer.clone();
+            spawn_blocking(move || {
+                let resolved = resolve(&name);
+                // Nobody waits for it any more when the agent ends.
+                let _ = answer.send((name, resolved));
+            });
+        }
     }
 
     /// Asks again, in the background. A question that was not answered yet is not asked twice.
     pub fn refresh(&mut self) {
-        for name in self.known.keys() {
-            if self.under_way.insert(name.clone()) {
-                let (name, answer) = (name.clone(), self.answer.clone());
-                spawn_blocking(move || {
-                    let resolved = resolve(&name);
-                    // Nobody waits for it any more when the agent ends.
-                    let _ = answer.send((name, resolved));
-                });
-            }
+        for name in self.known.keys().cloned().collect::<Vec<_>>() {
+            self.ask(name);
         }
     }
 
@@ -78,6 +108,10 @@ impl Names {
                 known.extend(addresses);
                 known.len() > before
             }
+            Err(error) if self.own_zone.contains(&error.name) => {
+                log::debug!("{error}; the NLB may have no node in this zone");
+                false
+            }
             Err(error) => {
                 log::warn!("{error}; going on with the addresses known");
                 false
@@ -85,10 +119,15 @@ impl Names {
         }
     }
 
-    /// Every name with every address known.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, IpAddr)> {
-        self.known
-            .iter()
-            .flat_map(|(name, addresses)| addresses.iter().map(|address| (name.as_str(), *address)))
+    /// Every address known, with where it comes from: the own zone's first, because an address keeps its first origin.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, Origin)> {
+        let mut all = Vec::new();
+        for (name, addresses) in &self.known {
+            let is_own = self.own_zone.contains(name);
+            let origin = if is_own { Origin::OwnZone(name.clone()) } else { Origin::Dns(name.clone()) };
+            all.extend(addresses.iter().map(|address| (*address, origin.clone())));
+        }
+        all.sort_by_key(|(_, origin)| !matches!(origin, Origin::OwnZone(_)));
+        all.into_iter()
     }
 }

@@ -101,7 +101,7 @@ pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Res
     let wanted: u32 = named.iter().map(|(network, role, _)| SourceTable::slots_for(network, *role)).sum();
     let mut table = SourceTable::new(1 + wanted + SPARE_SLOTS);
     for (network, role, origin) in named {
-        let is_resolved = matches!(origin, Origin::Dns(_));
+        let is_resolved = matches!(origin, Origin::Dns(_) | Origin::OwnZone(_));
         match table.add(network, role, origin, Duration::ZERO) {
             // Named as a client: the operator knows better than DNS.
             Err(SourceError::TwoRoles { .. }) if is_resolved => {}
@@ -114,11 +114,7 @@ pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Res
 /// Resolved addresses of the families that this interface has: from another family nobody can send to it.
 pub fn resolved(names: &Names, interface: &Interface) -> Vec<(IpAddr, Origin)> {
     let speaks = |address: IpAddr| interface.addresses.iter().any(|own| own.is_ipv4() == address.is_ipv4());
-    names
-        .iter()
-        .filter(|(_, address)| speaks(*address))
-        .map(|(name, address)| (address, Origin::Dns(name.to_owned())))
-        .collect()
+    names.iter().filter(|(address, _)| speaks(*address)).collect()
 }
 
 impl From<NamespaceError> for Failure {

@@ -34,6 +34,8 @@ pub struct Expected {
     pub sent_often: bool,
     /// SYNs thrown away on this host in front of the agent's hook, within the window.
     pub before_hook: u64,
+    /// Whether it is known to be the node of the task's own zone.
+    pub is_own_zone: bool,
     /// Whether its address is IPv6, where it came from resolving a name.
     resolved_v6: Option<bool>,
     /// Its tally within the window, over the ports that are probed.
@@ -138,7 +140,8 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
             || arrivals >= ARRIVALS_OF_A_NODE
             || case.history.watch.health_interval.is_some(),
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
-        resolved_v6: matches!(source.origin, Origin::Dns(_)).then(|| source.network.addr().is_ipv6()),
+        is_own_zone: matches!(source.origin, Origin::OwnZone(_)),
+        resolved_v6: source.is_resolved().then(|| source.network.addr().is_ipv6()),
         recent,
     }
 }

@@ -14,6 +14,28 @@ fn a_node_that_was_never_seen_is_suspected_after_one_interval_and_inferred_after
     assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
 }
 
+/// With one node known to be the own zone's, that is the one to miss; the other keeps the verdict from being healthy.
+#[test]
+fn of_nodes_that_were_never_seen_only_the_own_zones_is_a_fault_where_the_zone_is_known() {
+    let story = |own_zone: usize| {
+        let mut sources = SourceTable::new(100);
+        for (number, node) in [A, B].into_iter().enumerate() {
+            let name = "us-west-2d.nlb.elb.us-west-2.amazonaws.com".to_owned();
+            let origin = if number == own_zone { Origin::OwnZone(name) } else { Origin::Dns(name) };
+            let node = node.parse::<IpAddr>().expect("an address").into();
+            sources.add(node, Role::Node, origin, Duration::ZERO).expect("room");
+        }
+        Story::with(sources)
+    };
+    let mut missing_own = story(0);
+    missing_own.probes(60, |story| story.serve(NODE_B));
+    assert_eq!(missing_own.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
+    let mut missing_other = story(1);
+    missing_other.probes(60, |story| story.serve(NODE_B));
+    assert_eq!(missing_other.conclusions(), []);
+    assert_eq!(missing_other.verdict(&[]).state, State::Inconclusive);
+}
+
 /// Its target may not be registered yet: 180 s is the age, wherever in the task's life the agent began to watch.
 #[test]
 fn absence_in_a_young_task_is_no_more_than_suspected() {
