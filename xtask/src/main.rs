@@ -15,6 +15,7 @@ mod layers;
 mod lint;
 mod matrix;
 mod nginx;
+mod promtool;
 mod python;
 mod run;
 mod setup;

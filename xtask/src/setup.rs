@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::host::{self, Tool};
 use crate::toolchain::{self, Toolchain};
-use crate::{cmd, nginx, workspace};
+use crate::{cmd, nginx, promtool, workspace};
 
 /// What the lab calls.
 const LAB: &[Tool] = &[
@@ -37,6 +37,7 @@ pub fn setup() -> Result<Toolchain> {
     let toolchain = ebpf_toolchain()?;
     lab_tools()?;
     nginx::provide()?;
+    promtool::provide()?;
     Ok(toolchain)
 }
 
