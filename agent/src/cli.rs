@@ -121,6 +121,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
     let health_port_is_shared = arguments.health_port.is_some_and(|port| arguments.port.contains(&port));
     Settings {
         namespaces: arguments.netns,
+        all_namespaces: arguments.all_netns,
         interface: arguments.interface,
         ports: arguments.port,
         clients: arguments.client,
@@ -326,6 +327,8 @@ mod tests {
             ("agent trace --health-timeout 121s", "2 to 120 seconds"),
             ("agent trace --health-protocol udp", "invalid value 'udp'"),
             ("agent trace --output xml", "invalid value 'xml'"),
+            ("agent trace --all-netns", "--all-netns needs --port"),
+            ("agent trace --port 80 --all-netns --netns 1", "cannot be used with"),
             ("agent trace --prot 80", "unexpected argument '--prot'"),
             ("agent trace --listen nonsense", "nonsense is no address to listen on"),
             ("agent trace --listen 10.0.0.1", "10.0.0.1 is no address to listen on"),

@@ -56,6 +56,8 @@ pub enum OnBlind {
 pub struct Settings {
     /// Network namespaces to watch; empty for the agent's own.
     pub namespaces: Vec<String>,
+    /// Watch every network namespace of the node that has a listener on a watched port.
+    pub all_namespaces: bool,
     /// Interface in each of them.
     pub interface: Option<String>,
     /// Watched ports; empty for those that are listened on.
@@ -108,6 +110,9 @@ pub enum SettingsError {
     /// Too many ports.
     #[error("{0} ports are too many: name at most {MAX_PORTS}")]
     TooManyPorts(usize),
+    /// Every service of a node at once.
+    #[error("--all-netns needs --port: name the ports of the services to follow on this node")]
+    AllWithoutPort,
     /// One prefix, two classes.
     #[error("{0} is given both to --nlb and to --client: name it once")]
     TwoClasses(IpNet),
@@ -129,6 +134,9 @@ impl Settings {
     ///
     /// When two flags contradict each other.
     pub fn check(&self) -> Result<(), SettingsError> {
+        if self.all_namespaces && self.ports.is_empty() {
+            return Err(SettingsError::AllWithoutPort);
+        }
         let count = self.all_ports(&self.ports).len();
         if count > MAX_PORTS {
             return Err(SettingsError::TooManyPorts(count));

@@ -16,6 +16,7 @@ mod matrix;
 mod metadata;
 mod near_misses;
 mod neighbours;
+mod node;
 mod packets;
 mod privileges;
 mod row;

@@ -105,15 +105,8 @@ fn a_program_that_comes_later_is_called_by_the_agents() {
 #[test]
 fn a_program_that_comes_later_and_takes_the_first_place_is_named_as_a_possible_cause() {
     let _turn = turns::share();
-    // The name takes SYS_ADMIN, which an agent that will not load again has given up; the number is always known.
-    for (on_blind, name) in [("exit", "(id "), ("stay", "other_tc")] {
-        let scene = Scene::new(Family::V4);
-        is_named_as_a_possible_cause(&scene, &format!("--on-blind {on_blind}"), name);
-    }
-}
-
-fn is_named_as_a_possible_cause(scene: &Scene, more: &str, name: &str) {
-    let mut agent = scene.agent(&format!("--nlb 192.0.2.1 --health-interval 300ms {more}"));
+    let scene = Scene::new(Family::V4);
+    let mut agent = scene.agent("--nlb 192.0.2.1 --health-interval 300ms");
     let interface = &scene.lab.plan.task.interface;
     let Ok(other) = Others::tc(&scene.lab.task, interface, LinkOrder::first()) else {
         assert!(!has_tcx(&mut agent), "a kernel with tcx takes the other program");
@@ -127,7 +120,8 @@ fn is_named_as_a_possible_cause(scene: &Scene, more: &str, name: &str) {
             && line["advice"].to_string().contains("the tc program in front of the agent's")
     });
     assert_eq!(found["confidence"], "suspected", "{found}");
-    assert!(found["advice"].to_string().contains(name), "{found}");
+    // Its name takes SYS_ADMIN, which was given up; `bpftool prog show id N` tells it.
+    assert!(found["advice"].to_string().contains("agent's (id "), "{found}");
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
+//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
 //! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
@@ -31,6 +31,7 @@ pub mod metadata;
 pub mod netns;
 pub mod nginx;
 pub mod nlb;
+pub mod node;
 pub mod others;
 pub mod plan;
 pub mod promtool;

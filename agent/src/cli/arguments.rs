@@ -139,6 +139,12 @@ pub struct TargetArgs {
     /// Network namespace to watch, by path or by the id of a process in it; may be repeated [default: the agent's own]
     #[arg(long, value_name = "PATH|PID", value_delimiter = ',', env = "AGENT_NETNS")]
     pub netns: Vec<String>,
+    /// Watch every network namespace of this node that has a listener on a named port, as they come and go
+    #[arg(
+        long, env = "AGENT_ALL_NETNS", value_parser = clap::builder::BoolishValueParser::new(),
+        conflicts_with = "netns"
+    )]
+    pub all_netns: bool,
     /// Prefixes of clients that keep their address: VPC link subnets, the VPC
     #[arg(
         long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', env = "AGENT_CLIENT",

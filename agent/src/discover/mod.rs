@@ -1,11 +1,14 @@
-//! What can be found out without rights: the task and its place from metadata, the addresses behind a name.
+//! What can be found out without rights: the task and its place from metadata, the addresses behind a name,
+//! and whose container a process is.
 //!
 //! Everything here is optional: it is asked for once, within a short time, and what does not answer is a note.
 
 pub mod ecs;
 pub mod http;
 pub mod imds;
+pub mod introspection;
 pub mod names;
+pub mod workload;
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,13 @@
 //! The pure part: classes, tallies, evidence, findings, the diagnosis. No I/O, no clock: time is an argument, a
 //! [`std::time::Duration`] since the agent started to watch.
 //!
-//! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`].
+//! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`],
+//! [`common`] (of several targets), [`workload`].
 
 pub mod answers;
 pub mod check;
 pub mod class;
+pub mod common;
 pub mod diagnosis;
 pub mod finding;
 pub mod health;
@@ -21,3 +23,4 @@ pub mod tally;
 pub mod totals;
 pub mod track;
 pub mod verdict;
+pub mod workload;

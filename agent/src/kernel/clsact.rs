@@ -56,6 +56,10 @@ impl Clsact {
             Err(TcError::AlreadyAttached) => false,
             // A kernel that explains its errors gives this one under another name.
             Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(EEXIST) => false,
+            // Such an error says nothing of itself but its number.
+            Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(EPERM) => {
+                return Err(io::Error::other("adding the clsact discipline needs CAP_NET_ADMIN"));
+            }
             Err(error) => return Err(io::Error::other(error.to_string())),
         };
         let mut inherited = false;
@@ -105,6 +109,7 @@ impl Clsact {
 }
 
 // include/uapi/asm-generic/errno-base.h
+const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;

@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::{Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use agent_common::{
@@ -26,7 +26,8 @@ const SUBSYSTEM_SHIFT: u32 = 16;
 pub struct KernelFacts {
     /// Offsets and arguments; `None` where the kernel shows no type information.
     offsets: Option<Target>,
-    reasons: BTreeMap<u32, Reason>,
+    /// Shared by all targets.
+    reasons: Arc<BTreeMap<u32, Reason>>,
 }
 
 /// Which tracepoint programs can run with these facts.
@@ -41,12 +42,23 @@ pub struct Usable {
 }
 
 impl KernelFacts {
-    /// Reads them.
+    /// Reads them, once: the running kernel does not change, and reading it all takes 25 ms and some megabytes.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or is malformed.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
+        static KNOWN: Mutex<Option<(PathBuf, KernelFacts)>> = Mutex::new(None);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, facts)) = known.as_ref().filter(|(of, _)| of == path) {
+            return Ok(facts.clone());
+        }
+        let facts = Self::read_anew(path)?;
+        *known = Some((path.to_owned(), facts.clone()));
+        Ok(facts)
+    }
+
+    fn read_anew(path: &Path) -> Result<Self, BtfError> {
         let btf = Btf::from_file(path)?;
         let reasons = reason_names(&btf);
         let number = |name: &str| {
@@ -78,7 +90,7 @@ impl KernelFacts {
             tcp_bytes_sent: at("tcp_sock", &["bytes_sent"]),
             ..Target::UNKNOWN_KERNEL
         };
-        Ok(Self { offsets: Some(offsets), reasons })
+        Ok(Self { offsets: Some(offsets), reasons: Arc::new(reasons) })
     }
 
     /// The read-only data of the programs; target-specific fields still have their defaults.
@@ -126,11 +138,12 @@ impl KernelFacts {
     }
 
     /// The name of a drop reason; an unknown number keeps its number.
-    pub fn reason(&mut self, number: u32) -> Reason {
+    pub fn reason(&self, number: u32) -> Reason {
         if number == REASON_UNKNOWN {
             return reason::UNKNOWN;
         }
-        *self.reasons.entry(number).or_insert_with(|| interned(format!("reason {number}")))
+        // A number without a name gets the same one each time.
+        self.reasons.get(&number).copied().unwrap_or_else(|| interned(format!("reason {number}")))
     }
 }
 

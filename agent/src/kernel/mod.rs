@@ -1,8 +1,8 @@
 //! The only user of aya and of system calls: translates between the kernel and domain values.
 //!
-//! Reading order: [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
+//! Reading order: [`node`] and [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
 //! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`] and [`counters`]
-//! (what else is read), [`observer`] (all of it for one target), [`privileges`] (what the agent may do, and when).
+//! (what else is read), [`observer`] (all of it for one target), [`privileges`] and [`limits`] (what the agent may do, and when).
 
 pub mod attach;
 pub mod btf;
@@ -10,9 +10,11 @@ pub mod clsact;
 pub mod counters;
 pub mod facts;
 pub mod interface;
+pub mod limits;
 pub mod maps;
 pub mod namespace;
 pub mod netlink;
+pub mod node;
 pub mod observer;
 pub mod privileges;
 pub mod programs;

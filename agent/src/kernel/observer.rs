@@ -150,6 +150,13 @@ impl Observer {
         &self.target
     }
 
+    /// Reaches the namespace by another path from now on, if it is the same one.
+    pub fn reach_by(&mut self, namespace: Namespace) {
+        if namespace.inode() == self.target.namespace.inode() {
+            self.target.namespace = namespace;
+        }
+    }
+
     /// What is hooked up.
     pub fn hooks(&self) -> Vec<String> {
         let tracepoints = self.programs.tracepoints.iter().map(|name| (*name).to_owned());

@@ -6,7 +6,6 @@
 
 use rustix::{
     io::Errno,
-    process::{Resource, Rlimit, setrlimit},
     thread::{
         CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
         remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
@@ -75,11 +74,6 @@ fn kept(permitted: CapabilitySet, again: Again, maps_need_one: bool) -> Capabili
 /// Gives up what is not needed even once, and lays the rest down. To be called before there is a second thread, because
 /// each begins with what its maker has.
 pub fn begin() {
-    // Kernels before 5.11 count maps against this limit; raising it takes SYS_RESOURCE, which is given up below.
-    let unlimited = Rlimit { current: None, maximum: None };
-    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
-        log::debug!("RLIMIT_MEMLOCK stays as it is: {error}");
-    }
     said("no_new_privs", set_no_new_privs(true));
     said("the ambient capabilities", clear_ambient_capability_set());
     // Needs SETPCAP; without it the bounding set says nothing, because no program is started and no_new_privs is set.
@@ -113,6 +107,11 @@ pub fn with<T>(power: Power, work: impl FnOnce() -> T) -> T {
     let _back = before.map(LayDown);
     change(|now| CapabilitySets { effective: now.effective | power.of(now.permitted), ..now });
     work()
+}
+
+/// Whether processes with more rights than this one can be looked into.
+pub fn sees_others() -> bool {
+    capabilities(None).is_ok_and(|now| now.permitted.contains(OF_OTHERS))
 }
 
 /// Gives up for good what will not be needed again.

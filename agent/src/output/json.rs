@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json};
 use crate::{
     domain::{
         class::SourceClass,
+        common::CommonAbsence,
         finding::Finding,
         identity::Identity,
         ledger::State as FindingState,
         sample::{BlindSpot, Loss},
         stage::Stage,
         verdict::{State as VerdictState, Verdict},
+        workload::Workload,
     },
     output::view::{Row, TargetLabel},
 };
@@ -35,12 +37,35 @@ pub struct Head<'a> {
     pub netns: Option<&'a str>,
     /// Interface.
     pub interface: &'a str,
+    /// ECS task, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<&'a str>,
+    /// Family of the task definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<&'a str>,
+    /// Uid of the Kubernetes pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<&'a str>,
+    /// Container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
     /// The head of a line about a target.
     pub fn new(time: &'a str, kind: &'static str, target: &'a TargetLabel) -> Self {
-        Self { schema: SCHEMA, time, kind, netns: target.netns.as_deref(), interface: &target.interface }
+        let Workload { task, family, pod, container } = &target.workload;
+        Self {
+            schema: SCHEMA,
+            time,
+            kind,
+            netns: target.netns.as_deref(),
+            interface: &target.interface,
+            task: task.as_deref(),
+            family: family.as_deref(),
+            pod: pod.as_deref(),
+            container: container.as_deref(),
+        }
     }
 }
 
@@ -204,6 +229,45 @@ pub fn stop(head: Head<'_>, reason: &str, watched: Duration, summary: &str, verd
     encode(&Line { head, body })
 }
 
+/// `common`: what several targets miss at once. A line about the node, not about one target.
+pub fn common(time: &str, absence: &CommonAbsence, watched: usize, labels: &[&TargetLabel]) -> String {
+    let target = |label: &&TargetLabel| {
+        let mut target = json!({ "interface": label.interface });
+        let Workload { task, container, pod, .. } = &label.workload;
+        for (name, value) in [
+            ("netns", &label.netns),
+            ("address", &label.address),
+            ("task", task),
+            ("container", container),
+            ("pod", pod),
+        ] {
+            if let Some(value) = value {
+                target[name] = json!(value);
+            }
+        }
+        target
+    };
+    let body = json!({
+        "code": absence.code,
+        "sources": absence.sources,
+        "targets": labels.iter().map(target).collect::<Vec<_>>(),
+        "targets_hit": absence.targets.len(),
+        "targets_watched": watched,
+        "summary": absence.summary(watched),
+        "advice": absence.advice(),
+    });
+    let head = json!({ "schema": SCHEMA, "time": time, "kind": "common" });
+    encode(&Both { head, body })
+}
+
+#[derive(Serialize)]
+struct Both<A, B> {
+    #[serde(flatten)]
+    head: A,
+    #[serde(flatten)]
+    body: B,
+}
+
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
@@ -211,7 +275,7 @@ fn seconds(time: Duration) -> f64 {
 /// Longest line, its end included.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
-fn encode<T: Serialize>(line: &Line<'_, T>) -> String {
+fn encode<T: Serialize>(line: &T) -> String {
     // Only maps with keys that are not strings can fail to encode, and there are none.
     let mut text = serde_json::to_string(line).unwrap_or_default();
     if text.len() >= MAX_LINE_BYTES

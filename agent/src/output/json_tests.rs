@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn target() -> TargetLabel {
-    TargetLabel { netns: None, interface: "eth0".to_owned(), address: None, ports: vec![8080] }
+    TargetLabel { interface: "eth0".to_owned(), ports: vec![8080], ..TargetLabel::default() }
 }
 
 fn parsed(line: &str) -> Value {

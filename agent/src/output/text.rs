@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::{
     domain::{
         class::SourceClass,
+        common::CommonAbsence,
         finding::{Finding, Severity, Value},
         sample::BlindSpot,
         stage::Stage,
@@ -75,6 +76,9 @@ fn title(target: &TargetLabel) -> String {
     }
     if let Some(netns) = &target.netns {
         let _always_fits = write!(text, "  in {netns}");
+    }
+    if let Some(workload) = target.workload.phrase() {
+        let _always_fits = write!(text, "  {workload}");
     }
     text
 }
@@ -183,6 +187,26 @@ pub fn verdict(verdict: &Verdict, color: bool) -> String {
 pub fn blind(target: &TargetLabel, verdict: &Verdict, color: bool) -> String {
     format!("{}\n{}", title(target), self::verdict(verdict, color))
 }
+
+/// That there is nothing to watch at the moment.
+pub fn nobody(ports: &[u16]) -> String {
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    format!("no network namespace of this node has a listener on port {ports} now; looking on\n")
+}
+
+/// What several targets miss at once. `watched`: how many targets there are in all.
+pub fn common(absence: &CommonAbsence, watched: usize, labels: &[&TargetLabel]) -> String {
+    let name =
+        |label: &&TargetLabel| label.address.clone().or_else(|| label.netns.clone()).unwrap_or_default();
+    let shown: Vec<String> = labels.iter().take(SHOWN_TARGETS).map(name).collect();
+    let more = labels.len().saturating_sub(SHOWN_TARGETS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let (summary, advice) = (absence.summary(watched), absence.advice());
+    format!("SEVERAL TARGETS  {summary} ({}{more})\n       {advice}\n", shown.join(", "))
+}
+
+/// Enough to recognise a pattern; JSON has all.
+const SHOWN_TARGETS: usize = 8;
 
 /// The last line.
 pub fn stop(reason: &str, seen: &str) -> String {

@@ -37,6 +37,7 @@ fn dropped() -> Finding {
 fn target() -> TargetLabel {
     TargetLabel {
         netns: None,
+        workload: crate::domain::workload::Workload::default(),
         interface: "eth0".to_owned(),
         address: Some("10.0.32.10".to_owned()),
         ports: vec![8080],

@@ -11,6 +11,7 @@ use crate::domain::{
     stage::{Place, Stage},
     tally::Tally,
     verdict::Verdict,
+    workload::Workload,
 };
 
 /// One line of a report: a source, or a prefix, on one port.
@@ -77,6 +78,8 @@ pub struct TargetLabel {
     pub address: Option<String>,
     /// Ports.
     pub ports: Vec<u16>,
+    /// Who lives there.
+    pub workload: Workload,
 }
 
 /// The rows of a report: what each source did since the report before. Named sources are always shown.

@@ -6,6 +6,7 @@
 mod check;
 mod endpoint;
 mod failure;
+mod follow;
 mod names;
 mod outbox;
 mod ready;
@@ -24,13 +25,14 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     discover::{Discovered, Endpoints},
     domain::verdict::State,
-    kernel::privileges,
+    kernel::{limits, privileges},
     settings::{OnBlind, Settings},
 };
 
 pub use check::{Wanted, check};
 use endpoint::Endpoint;
 pub use failure::Failure;
+use follow::Follower;
 use names::Names;
 use ready::ReadyFile;
 use sink::Sink;
@@ -83,6 +85,7 @@ enum Until {
 }
 
 fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
+    limits::raise();
     privileges::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -133,11 +136,18 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;
     }
+    let mut follower = settings.all_namespaces.then(Follower::new);
+    if let Some(follower) = &mut follower {
+        follower.look(&mut targets, settings, &names, sink)?;
+        if targets.is_empty() && until == Until::Sure {
+            return Err(nobody_listens(settings));
+        }
+    }
     privileges::settle(privileges::Again {
-        load: settings.on_blind == OnBlind::Stay,
-        join: !settings.namespaces.is_empty(),
+        load: settings.on_blind == OnBlind::Stay || settings.all_namespaces,
+        join: !settings.namespaces.is_empty() || settings.all_namespaces,
     });
-    publish(ready.as_mut(), &targets)?;
+    publish(ready.as_mut(), settings, &targets)?;
 
     let began = Instant::now();
     let mut tick = every(tick_length(settings));
@@ -145,6 +155,8 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     report.tick().await;
     let mut resolve = every(RESOLVE_EVERY);
     resolve.tick().await;
+    let mut follow = every(follow::EVERY);
+    follow.tick().await;
     let reason = loop {
         tokio::select! {
             biased;
@@ -156,6 +168,9 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 }
             },
             _ = resolve.tick() => names.refresh(),
+            _ = follow.tick(), if follower.is_some() => if let Some(follower) = &mut follower {
+                follower.look(&mut targets, settings, &names, sink)?;
+            },
             _ = tick.tick() => {
                 #[cfg(debug_assertions)]
                 assert!(settings.panic_after.is_none_or(|after| began.elapsed() < after), "told to panic");
@@ -163,7 +178,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 for target in &mut targets {
                     target.step(settings, sink)?;
                 }
-                publish(ready.as_mut(), &targets)?;
+                publish(ready.as_mut(), settings, &targets)?;
                 if until == Until::Sure && targets.iter().all(Target::is_sure) {
                     break "a sure verdict".to_owned();
                 }
@@ -177,8 +192,9 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 for target in &mut targets {
                     target.report(settings, &names, sink)?;
                 }
+                say_of_all(settings, &targets, sink)?;
                 sink.end()?;
-                publish(ready.as_mut(), &targets)?;
+                publish(ready.as_mut(), settings, &targets)?;
             }
             // Last, so that no number of questions keeps it from watching.
             question = Endpoint::asked(endpoint.as_mut()) => {
@@ -192,6 +208,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         target.step(settings, sink)?;
         verdicts.push(target.finish(settings, &reason, sink)?);
     }
+    say_of_all(settings, &targets, sink)?;
     sink.end()?;
     Ok(verdicts)
 }
@@ -207,8 +224,31 @@ async fn find_out(settings: &Settings) -> (Result<Names, Failure>, Discovered) {
     tokio::join!(Names::resolve(settings.names(), settings.on_blind), metadata)
 }
 
-fn publish(ready: Option<&mut ReadyFile>, targets: &[Target]) -> Result<(), Failure> {
-    ready.map_or(Ok(()), |ready| ready.publish(targets.iter().all(Target::is_watched)))
+/// What no single target can say.
+fn say_of_all(settings: &Settings, targets: &[Target], sink: &mut Sink) -> Result<(), Failure> {
+    if settings.all_namespaces && targets.is_empty() {
+        return say::nobody(&settings.ports, sink);
+    }
+    say::common(&targets.iter().map(Target::open).collect::<Vec<_>>(), sink)
+}
+
+fn nobody_listens(settings: &Settings) -> Failure {
+    let ports = settings.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    Failure::Usage(format!(
+        "no network namespace of this node has a listener on port {ports}, so there is nothing to diagnose: is it the \
+         right port, and does the agent see the node's processes (pidMode host)?"
+    ))
+}
+
+fn publish(ready: Option<&mut ReadyFile>, settings: &Settings, targets: &[Target]) -> Result<(), Failure> {
+    let mut watched = targets.iter().map(Target::is_watched);
+    // A node is not out of sight because one of its tasks is.
+    let is_ready = if settings.all_namespaces {
+        targets.is_empty() || watched.any(|is| is)
+    } else {
+        watched.all(|is| is)
+    };
+    ready.map_or(Ok(()), |ready| ready.publish(is_ready))
 }
 
 /// Often enough to tell one probe from the next.

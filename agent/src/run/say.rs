@@ -6,6 +6,7 @@ use crate::{
     discover::Discovered,
     domain::{
         class::Role,
+        common::common_absences,
         finding::Finding,
         ledger::State as FindingState,
         sample::{BlindSpot, Loss},
@@ -124,6 +125,25 @@ pub fn report(
     }
     sink.add(&json::verdict(head("verdict"), &summary.verdict, &summary.hints))?;
     sink.add(&json::loss(head("loss"), loss))
+}
+
+/// What several targets miss at once. `open`: the label of each target and what is open there.
+pub fn common(open: &[(&TargetLabel, Vec<&Finding>)], sink: &mut Sink) -> Result<(), Failure> {
+    let findings: Vec<Vec<&Finding>> = open.iter().map(|(_, findings)| findings.clone()).collect();
+    for absence in common_absences(&findings) {
+        let labels: Vec<&TargetLabel> = absence.targets.iter().map(|index| open[*index].0).collect();
+        let text = match sink.format() {
+            Format::Text => text::common(&absence, open.len(), &labels),
+            Format::Json | Format::Emf => json::common(&time(), &absence, open.len(), &labels),
+        };
+        sink.add(&text)?;
+    }
+    Ok(())
+}
+
+/// That there is nothing to watch at the moment.
+pub fn nobody(ports: &[u16], sink: &mut Sink) -> Result<(), Failure> {
+    if sink.format() == Format::Text { sink.add(&text::nobody(ports)) } else { Ok(()) }
 }
 
 /// That nothing can be said, and why.

@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use crate::{
-    discover::Discovered,
+    discover::{Discovered, introspection::Containers},
     domain::{
+        finding::Finding,
         history::{History, Watch},
         verdict::State,
+        workload::Workload,
     },
     kernel::{
         namespace::Namespace,
-        observer::{self, Observer, Options},
+        node,
+        observer::{self, ObserveError, Observer, Options},
         privileges::{self, Power},
     },
     output::view::TargetLabel,
@@ -21,6 +24,8 @@ use crate::{
 /// One thing to watch.
 pub struct Target {
     namespace: Option<String>,
+    /// Found on the node rather than named by the operator.
+    followed: Option<Followed>,
     label: TargetLabel,
     watching: Option<Watching>,
     /// Why it is not watched.
@@ -31,12 +36,24 @@ pub struct Target {
     thrift: Thrift,
 }
 
+/// A namespace that was found.
+struct Followed {
+    inode: u32,
+    process: u32,
+    /// Those of the wanted ports that were listened on when it was found.
+    ports: Vec<u16>,
+    /// What its control group tells.
+    workload: Workload,
+    /// What went wrong since the last look at the node. It may be over: then there are last words to say.
+    ails: Option<ObserveError>,
+}
+
 impl Target {
     /// All that the settings name.
     pub fn all(settings: &Settings, discovered: Discovered) -> Vec<Self> {
         let (own_task, unknown) = (Rc::new(discovered), Rc::new(Discovered::nothing()));
         let namespaces = settings.namespaces.iter().cloned().map(Some);
-        let own = settings.namespaces.is_empty().then_some(None);
+        let own = (settings.namespaces.is_empty() && !settings.all_namespaces).then_some(None);
         let discovered = |namespace: &Option<String>| {
             if namespace.is_some() { unknown.clone() } else { own_task.clone() }
         };
@@ -54,9 +71,80 @@ impl Target {
             interface: settings.interface.clone().unwrap_or_default(),
             address: None,
             ports: settings.all_ports(&settings.ports),
+            workload: Workload::default(),
         };
         let thrift = Thrift::of(discovered.identity.clone());
-        Self { namespace, label, watching: None, trouble: String::new(), discovered, thrift }
+        Self { namespace, followed: None, label, watching: None, trouble: String::new(), discovered, thrift }
+    }
+
+    /// A namespace that was found on the node, reached by a process in it.
+    pub fn followed(
+        inode: u32,
+        process: u32,
+        workload: Workload,
+        ports: Vec<u16>,
+        settings: &Settings,
+    ) -> Self {
+        let path = node::path_of(process).display().to_string();
+        let mut target = Self::new(Some(path), settings, Rc::new(Discovered::nothing()));
+        (target.label.ports, target.label.workload) = (ports.clone(), workload.clone());
+        target.followed = Some(Followed { inode, process, ports, workload, ails: None });
+        target
+    }
+
+    /// The number of the namespace, of a target that was found.
+    pub fn followed_inode(&self) -> Option<u32> {
+        self.followed.as_ref().map(|followed| followed.inode)
+    }
+
+    /// The namespace still lives: what ailed the target was no end. From now on it is reached by this process.
+    pub fn reach_by(&mut self, process: u32, settings: &Settings) {
+        let Some(followed) = &mut self.followed else { return };
+        let ails = followed.ails.take();
+        // Then only the way in was gone.
+        let is_way_only = matches!(ails, Some(ObserveError::Namespace(_)));
+        if followed.process != process || is_way_only {
+            followed.process = process;
+            let path = node::path_of(process).display().to_string();
+            if let (Some(watching), Ok(namespace)) = (&mut self.watching, Namespace::named(&path)) {
+                watching.observer.reach_by(namespace);
+            }
+            self.label.netns = Some(path.clone());
+            self.namespace = Some(path);
+        }
+        if let Some(error) = ails.filter(|_| !is_way_only) {
+            // Looked for again with the next report.
+            let _never_ends_a_followed_one = self.lose_sight(error.into(), settings);
+        }
+    }
+
+    /// Takes the names that the container agent has for it.
+    pub fn name_workload(&mut self, containers: &Containers) {
+        if let Some(followed) = &self.followed {
+            self.label.workload = containers.name(&followed.workload);
+        }
+    }
+
+    /// Whether it is an ECS task of which only the id is known.
+    pub fn is_task_unnamed(&self) -> bool {
+        self.label.workload.task.is_some() && self.label.workload.family.is_none()
+    }
+
+    /// The last words about a namespace that is gone.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be written.
+    pub fn leave(&mut self, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
+        sink.begin();
+        self.finish(settings, "namespace gone", sink)?;
+        sink.end()
+    }
+
+    /// Its label and what is open there.
+    pub fn open(&self) -> (&TargetLabel, Vec<&Finding>) {
+        let open = self.watching.as_ref().map(Watching::open).unwrap_or_default();
+        (&self.label, open)
     }
 
     /// Whether it is watched at the moment.
@@ -84,7 +172,10 @@ impl Target {
         let namespace = self.namespace.as_deref().map_or_else(Namespace::own, Namespace::named)?;
         let interface = start::interface(&namespace, settings, &self.discovered.identity.task_addresses)?;
         let own = settings.listen.filter(|_| self.namespace.is_none());
-        let (ports, why) = start::ports(&namespace, settings, own)?;
+        let (ports, why) = match &self.followed {
+            Some(followed) => (followed.ports.clone(), None),
+            None => start::ports(&namespace, settings, own)?,
+        };
         let sources = start::sources(settings, names, &interface)?;
         let choices = [format!("interface {}: {}", interface.name, interface.chosen_because)];
         self.label = TargetLabel {
@@ -92,6 +183,7 @@ impl Target {
             interface: interface.name.clone(),
             address: interface.addresses.first().map(ToString::to_string),
             ports: ports.clone(),
+            workload: self.label.workload.clone(),
         };
         let addresses = interface.addresses.clone();
         let target = observer::Target { namespace, interface, ports: ports.clone() };
@@ -120,8 +212,9 @@ impl Target {
     fn lose_sight(&mut self, failure: Failure, settings: &Settings) -> Result<(), Failure> {
         self.watching = None;
         match settings.on_blind {
-            OnBlind::Exit => Err(failure),
-            OnBlind::Stay => {
+            OnBlind::Exit if self.followed.is_none() => Err(failure),
+            // One blind target of a node is no reason to leave the others.
+            OnBlind::Exit | OnBlind::Stay => {
                 self.trouble = failure.to_string();
                 Ok(())
             }
@@ -149,9 +242,14 @@ impl Target {
     /// When the target is gone, or nothing can be written.
     pub fn step(&mut self, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
         let Some(watching) = &mut self.watching else { return Ok(()) };
-        match watching.step() {
-            Ok(changes) => say::changes(&self.label, watching, &changes, &mut self.thrift, sink),
-            Err(error) => self.lose_sight(error.into(), settings),
+        match (watching.step(), &mut self.followed) {
+            (Ok(changes), _) => say::changes(&self.label, watching, &changes, &mut self.thrift, sink),
+            // The next look at the node tells whether it is over, or out of sight only.
+            (Err(error), Some(followed)) => {
+                followed.ails = Some(error);
+                Ok(())
+            }
+            (Err(error), None) => self.lose_sight(error.into(), settings),
         }
     }
 

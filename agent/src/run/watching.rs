@@ -187,6 +187,11 @@ impl Watching {
         (self.history.at(), self.ledger.open())
     }
 
+    /// What is open now.
+    pub fn open(&self) -> Vec<&Finding> {
+        self.ledger.open().into_iter().map(|(_, finding)| finding).collect()
+    }
+
     /// Whether the verdict is sure enough to end: a fault that is more than suspected, or health of every source
     /// that is expected, seen twice.
     pub fn is_sure(&self) -> bool {

@@ -1,0 +1,295 @@
+//! The node agent: namespaces that come and go, each told apart, followed by one process.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
+
+use lab::{
+    Netns,
+    agent::{Agent, words},
+    app::{App, Listen},
+    client::ask,
+    node::{Node, Task},
+    witness::attached,
+};
+use serde_json::Value;
+
+use crate::{row::PATIENCE, turns};
+
+/// A look at the node every second, and loading, which takes the kernel up to two seconds on a machine that is busy
+/// with other tests. The long tier prints what it takes when nothing else runs.
+const JOIN: Duration = Duration::from_secs(6);
+
+fn start(node: &Node, more: &str) -> Agent {
+    let text = format!(
+        "--all-netns --port {} --nlb {} --health-interval 300ms --interval 400ms {more}",
+        node.port, node.balancer
+    );
+    let mut all = words("trace --output json");
+    all.extend(words(&text));
+    Agent::start(&node.home, &all)
+}
+
+/// Addresses of the targets that are watched: started and not stopped.
+fn watched(lines: &[Value]) -> BTreeSet<String> {
+    let mut watched = BTreeSet::new();
+    for line in lines {
+        match line["kind"].as_str() {
+            Some("start") => drop(watched.insert(line["address"].as_str().unwrap_or_default().to_owned())),
+            Some("stop") => {
+                // A line names its namespace by a path, which may change; the start line of the same path is the target's.
+                let of = lines
+                    .iter()
+                    .rev()
+                    .find(|start| start["kind"] == "start" && start["netns"] == line["netns"]);
+                watched.remove(of.and_then(|start| start["address"].as_str()).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    watched
+}
+
+fn addresses<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> BTreeSet<String> {
+    tasks.into_iter().map(|task| task.address.to_string()).collect()
+}
+
+#[track_caller]
+fn wait_watched(agent: &mut Agent, what: &str, wanted: &BTreeSet<String>) {
+    agent.wait_until(what, JOIN.max(PATIENCE), |lines| (watched(lines) == *wanted).then_some(()));
+}
+
+#[test]
+fn a_dozen_come_and_go_and_each_is_joined_in_time_and_left() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let mut agent = start(&node, "");
+    let mut tasks: Vec<Task> = (0..6).map(|_| node.task()).collect();
+    wait_watched(&mut agent, "the first six", &addresses(&tasks));
+    // A task that listens on another port, and one that only listens on loopback, are none of its business.
+    let stranger = node.task_on(node.port + 1);
+    for _ in 0..6 {
+        // Making it may wait for the kernel, which takes other tests' namespaces down meanwhile.
+        tasks.push(node.task());
+        let began = Instant::now();
+        let address = tasks.last().expect("the new one").address.to_string();
+        agent.wait_until("the new one", PATIENCE, |lines| watched(lines).contains(&address).then_some(()));
+        let joined = began.elapsed();
+        eprintln!("joined within {joined:?}");
+        assert!(joined < JOIN * lab::wait::pace(), "{joined:?}");
+        drop(tasks.remove(0));
+    }
+    wait_watched(&mut agent, "the last six", &addresses(&tasks));
+    let gone =
+        agent.lines().iter().filter(|line| line["kind"] == "stop" && line["reason"] == "namespace gone");
+    assert_eq!(gone.count(), 6);
+    for task in &tasks {
+        assert_eq!(attached(&task.namespace).len(), 3, "both ways, and what shared addresses begin with");
+    }
+    assert_eq!(attached(&stranger.namespace), [""; 0]);
+    let ended = agent.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+    assert_eq!(ended.errors, "");
+    for task in &tasks {
+        assert_eq!(attached(&task.namespace), [""; 0]);
+    }
+}
+
+#[test]
+fn a_fault_in_one_is_found_in_that_one_only() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let tasks: Vec<Task> = (0..5).map(|_| node.task()).collect();
+    let _probes = node.probe(&tasks, Duration::from_millis(300));
+    let mut agent = start(&node, "");
+    wait_watched(&mut agent, "all five", &addresses(&tasks));
+    tasks[2].firewall();
+    let found = agent.wait_for("the fault", PATIENCE, |line| line["code"] == "host_firewall");
+    let of = |netns: &Value, lines: &[Value]| {
+        let start = lines.iter().rev().find(|line| line["kind"] == "start" && line["netns"] == *netns);
+        start.and_then(|start| start["address"].as_str()).unwrap_or_default().to_owned()
+    };
+    assert_eq!(of(&found["netns"], agent.lines()), tasks[2].address.to_string());
+    // Long enough for the others to be found at fault, too, if they were mixed up.
+    std::thread::sleep(Duration::from_secs(2));
+    let ended = agent.stop();
+    let faulty: BTreeSet<String> = ended
+        .lines
+        .iter()
+        .filter(|line| line["kind"] == "finding" && line["severity"] == "fault")
+        .map(|line| of(&line["netns"], &ended.lines))
+        .collect();
+    assert_eq!(faulty, addresses([&tasks[2]]), "{}", ended.text);
+    assert!(ended.lines.iter().all(|line| line["kind"] != "common"), "a firewall is one task's own");
+}
+
+#[test]
+fn what_several_miss_at_once_is_said_of_all() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let tasks: Vec<Task> = (0..4).map(|_| node.task()).collect();
+    // As a network ACL does it: two of the tasks' subnets.
+    node.block(&[&tasks[0], &tasks[3]]);
+    let probes = node.probe(&tasks, Duration::from_millis(300));
+    let mut agent = start(&node, "");
+    wait_watched(&mut agent, "all four", &addresses(&tasks));
+    let common = agent.wait_for("what two of them miss", PATIENCE, |line| {
+        line["kind"] == "common" && line["code"] == "nothing_arrives" && line["targets_hit"] == 2
+    });
+    assert_eq!((&common["targets_hit"], &common["targets_watched"]), (&2.into(), &4.into()), "{common}");
+    let hit = common["targets"].as_array().into_iter().flatten();
+    let hit: BTreeSet<String> =
+        hit.filter_map(|target| target["address"].as_str().map(str::to_owned)).collect();
+    assert_eq!(hit, addresses([&tasks[0], &tasks[3]]));
+    assert!(common["advice"].to_string().contains("network ACL"), "{common}");
+    drop((agent, probes));
+}
+
+#[test]
+fn a_process_that_ends_while_its_namespace_lives_on_ends_no_watching() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let mut task = node.task();
+    let mut agent = start(&node, "");
+    wait_watched(&mut agent, "the task", &addresses([&task]));
+    task.change_process();
+    let before = agent.lines().len();
+    ask_from_home(&node, &task, 3);
+    agent.wait_until("clients to be counted", PATIENCE, |lines| {
+        let counted = lines[before..].iter().filter(|line| line["kind"] == "report");
+        (counted.map(|line| line["arrived"].as_u64().unwrap_or(0)).sum::<u64>() >= 3).then_some(())
+    });
+    let ended = agent.stop();
+    assert_eq!(ended.lines.iter().filter(|line| line["kind"] == "start").count(), 1, "{}", ended.text);
+}
+
+fn ask_from_home(node: &Node, task: &Task, times: usize) {
+    for _ in 0..times {
+        let answer = node.home.run(|| ask(node.balancer, (task.address, node.port).into()));
+        answer.expect("an answer");
+    }
+}
+
+#[test]
+fn a_node_without_a_listener_is_watched_in_peace_but_not_diagnosed() {
+    let _turn = turns::share();
+    let home = Netns::new();
+    let port = fastrand::u16(40_000..50_000);
+    let ended = Agent::start(&home, &words(&format!("diagnose --all-netns --port {port}"))).wait_end();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.errors.contains("has a listener on port"), "{}", ended.errors);
+    let ended =
+        Agent::start(&home, &words(&format!("trace --all-netns --port {port} --duration 1500ms"))).wait_end();
+    assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""));
+    assert!(ended.text.contains("no network namespace of this node has a listener"), "{}", ended.text);
+}
+
+/// One target whose interface cannot be watched does not end the others, whatever `--on-blind` says.
+#[test]
+fn a_blind_target_ends_nothing() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let good = node.task();
+    // It listens, but has no default route and thus no interface to watch.
+    let bare = Netns::new();
+    let _app = App::start(&bare, Listen::on_all(good.address, node.port));
+    let _holder = lab::node::hold(&bare);
+    let mut agent = start(&node, "--on-blind exit");
+    wait_watched(&mut agent, "the good one", &addresses([&good]));
+    let blind = agent.wait_for("the blind one", PATIENCE, |line| line["state"] == "cannot_observe");
+    assert!(blind["reasons"][0].to_string().contains("no default route"), "{blind}");
+    let ended = agent.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+}
+
+/// `LAB_NODE=120` tasks for `LAB_NODE_SECONDS=300`, coming and going: nothing may pile up.
+#[test]
+#[ignore = "minutes long: LAB_NODE=120 LAB_NODE_SECONDS=300 cargo xtask test -- --ignored node::"]
+fn many_come_and_go_for_minutes_and_nothing_piles_up() {
+    let _turn = turns::alone();
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (count, time) =
+        (number("LAB_NODE", 120) as usize, Duration::from_secs(number("LAB_NODE_SECONDS", 300)));
+    let mut node = Node::new();
+    let mut tasks: Vec<Task> = (0..count).map(|_| node.task()).collect();
+    let mut agent = start(&node, "--interval 10s");
+    agent.wait_until("all of them", Duration::from_secs(60), |lines| {
+        (watched(lines) == addresses(&tasks)).then_some(())
+    });
+    let full = usage(agent.id());
+    let (began, mut replaced) = (Instant::now(), 0);
+    let (mut slowest, mut faulty) = (Duration::ZERO, 0);
+    while began.elapsed() < time {
+        let asked = Instant::now();
+        let place = replaced % count;
+        tasks[place] = node.task();
+        let address = tasks[place].address.to_string();
+        agent.wait_until("the new one", Duration::from_secs(10), |lines| {
+            watched(lines).contains(&address).then_some(())
+        });
+        slowest = slowest.max(asked.elapsed());
+        replaced += 1;
+        if replaced % 20 == 0 {
+            // Refused, and dropped by the host: in this one and in no other.
+            tasks[place].firewall();
+            let probes = node.probe(&tasks[place..=place], Duration::from_millis(300));
+            let found = agent.wait_for("its fault", Duration::from_secs(20), |line| {
+                line["code"] == "host_firewall" && line["state"] == "opened"
+            });
+            assert!(!found["netns"].is_null());
+            faulty += 1;
+            drop(probes);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    wait_watched(&mut agent, "those that are left", &addresses(&tasks));
+    let after = usage(agent.id());
+    println!(
+        "{count} tasks for {} s, {replaced} replaced, {faulty} of them faulty, slowest join {slowest:?}",
+        time.as_secs()
+    );
+    println!("before {full:?}\nafter  {after:?}");
+    let hit: BTreeSet<String> = agent
+        .lines()
+        .iter()
+        .filter(|line| line["code"] == "host_firewall" && line["state"] == "opened")
+        .map(|line| line["netns"].to_string())
+        .collect();
+    assert_eq!(hit.len(), faulty, "each fault in one namespace");
+    assert_eq!(after.descriptors, full.descriptors, "descriptors pile up");
+    assert_eq!(after.programs, full.programs, "programs pile up");
+    assert!(after.resident_kib < full.resident_kib * 5 / 4 + 2048, "memory piles up: {full:?} {after:?}");
+    let process = agent.id();
+    let ended = agent.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+    assert!(fs::metadata(format!("/proc/{process}")).is_err());
+    for task in &tasks {
+        assert_eq!(attached(&task.namespace), [""; 0]);
+    }
+}
+
+/// What a process holds.
+#[derive(Debug)]
+struct Usage {
+    descriptors: usize,
+    programs: usize,
+    resident_kib: u64,
+}
+
+fn usage(process: u32) -> Usage {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).expect("its descriptors");
+    let links: Vec<String> = entries
+        .filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.display().to_string()))
+        .collect();
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    Usage {
+        descriptors: links.len(),
+        programs: links.iter().filter(|link| link.contains("bpf-prog")).count(),
+        resident_kib: resident.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("VmRSS"),
+    }
+}
