@@ -2,6 +2,8 @@
 
 mod arguments;
 mod config;
+#[cfg(test)]
+mod deploy_tests;
 mod documents;
 
 use std::{ffi::OsString, time::Duration};
