@@ -27,8 +27,11 @@ const TLS_HANDSHAKE: u16 = 0x1603;
 pub enum Opening {
     /// A health check that says so.
     Probe,
-    /// The same, in a proxy protocol v2 header.
-    ProxiedProbe,
+    /// The same, in a proxy protocol v2 header; whether more follows it.
+    ProxiedProbe {
+        /// Bytes behind the header: a request.
+        asks: bool,
+    },
     /// Somebody's connection behind a proxy protocol v2 header.
     Proxied,
     /// TLS: nothing can be said about what is inside.
@@ -55,7 +58,12 @@ pub fn recognise(head: &[u8; HEAD_BYTES], length: usize) -> Opening {
             rest = rest << 8 | *byte as u64;
         }
         if rest == PROXY_V2_REST {
-            return if head[12] == PROXY_V2_LOCAL { Opening::ProxiedProbe } else { Opening::Proxied };
+            let header_bytes = SHORTEST + ((head[14] as usize) << 8 | head[15] as usize);
+            return if head[12] == PROXY_V2_LOCAL {
+                Opening::ProxiedProbe { asks: length > header_bytes }
+            } else {
+                Opening::Proxied
+            };
         }
     }
     Opening::Other
@@ -121,10 +129,10 @@ mod tests {
         let header = |command: u8| {
             [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), &[command, 0, 0, 0], b"GET / HTTP/1.1\r\n\r\n"].concat()
         };
-        assert_eq!(of(&header(0x20)), Opening::ProxiedProbe);
+        assert_eq!(of(&header(0x20)), Opening::ProxiedProbe { asks: true });
         assert_eq!(of(&header(0x21)), Opening::Proxied);
         assert_eq!(of(b"\r\n\r\n\0\r\nQUIX\n \0\0\0"), Opening::Other);
-        assert_eq!(of(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), Opening::ProxiedProbe);
+        assert_eq!(of(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), Opening::ProxiedProbe { asks: false });
         assert_eq!("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".len(), SHORTEST);
     }
 

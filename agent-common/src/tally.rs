@@ -92,9 +92,15 @@ pub struct ProbeState {
     pub began_nanoseconds: u64,
     /// HTTP status of its answer; 0 before.
     pub status: u32,
-    /// Not zero once it was counted as ended: its peer gave up, and the socket may stay open.
-    pub is_over: u32,
+    /// [`PROBE_ASKED`] and [`PROBE_IS_OVER`].
+    pub marks: u32,
 }
+
+/// A mark of [`ProbeState`]: it sent a request, and waits for an answer. One that only sent a proxy protocol header did not.
+pub const PROBE_ASKED: u32 = 1;
+
+/// A mark of [`ProbeState`]: it was counted as ended, because its peer gave up; the socket may stay open.
+pub const PROBE_IS_OVER: u32 = 2;
 
 const _: () = assert!(size_of::<ProbeState>() == 16);
 

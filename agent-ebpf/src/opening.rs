@@ -40,9 +40,9 @@ pub fn look(context: &TcContext) -> Option<()> {
     }
     let (head, length) = scratch::load::<SHORTEST>(context, payload)?;
     match recognise(head, length) {
-        Opening::Probe => probes::remember(&key(&address, peer_port, port_index)),
-        Opening::ProxiedProbe => {
-            probes::remember(&key(&address, peer_port, port_index));
+        Opening::Probe => probes::remember(&key(&address, peer_port, port_index), true),
+        Opening::ProxiedProbe { asks } => {
+            probes::remember(&key(&address, peer_port, port_index), asks);
             tallies::add_proxy_opening(rule.slot_of(address.low()), port_index);
         }
         Opening::Proxied => tallies::add_proxy_opening(rule.slot_of(address.low()), port_index),

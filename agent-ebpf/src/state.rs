@@ -1,6 +1,9 @@
 //! `sock:inet_sock_set_state`: completed handshakes, and how connections end.
 
-use agent_common::answer::passes;
+use agent_common::{
+    answer::passes,
+    tally::{PROBE_ASKED, PROBE_IS_OVER},
+};
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::{
@@ -68,7 +71,7 @@ fn count_given_up(socket: &Socket) -> Option<()> {
     let peer = socket.peer()?;
     let key = opening::key(&peer, socket.peer_port()?, port_index);
     let state = probes::get(&key)?;
-    if state.is_over == 0 {
+    if state.marks == PROBE_ASKED {
         tallies::add_given_up(source::slot(&peer), port_index, probes::give_up(&key, state));
     }
     Some(())
@@ -83,17 +86,18 @@ fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
     let aborted_here = new == CLOSE && socket.error() == 0;
     // The peer's FIN counts as one byte received.
     let is_mute = received <= 1;
-    let answered = sent > 0 || (is_mute && !aborted_here);
     let peer = socket.peer()?;
     let slot = source::slot(&peer);
     let state = probes::take(&opening::key(&peer, socket.peer_port()?, port_index));
     let is_probe = state.is_some() || is_mute;
+    // A proxy protocol header alone asks for no answer.
+    let is_mute = is_mute || state.is_some_and(|state| state.marks & PROBE_ASKED == 0);
     let state = state.unwrap_or_default();
-    if state.is_over != 0 {
+    if state.marks & PROBE_IS_OVER != 0 {
         return Some(());
     }
     // The peer reset it before a single byte of an answer.
-    if state.began_nanoseconds != 0 && sent == 0 && new == CLOSE && !aborted_here {
+    if state.marks & PROBE_ASKED != 0 && sent == 0 && new == CLOSE && !aborted_here {
         let waited = probes::waited(&state);
         tallies::add_given_up(slot, port_index, waited);
         return Some(());
@@ -101,7 +105,7 @@ fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
     let bad_status = if state.status == 0 || passes(state.status) { 0 } else { state.status };
     let left_first = old == ESTABLISHED && (new == FIN_WAIT1 || aborted_here);
     let end = End {
-        served: answered && bad_status == 0,
+        served: (sent > 0 || (is_mute && !aborted_here)) && bad_status == 0,
         is_probe,
         bad_status,
         cut_here: left_first && sent == 0 && received > 0,

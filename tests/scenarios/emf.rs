@@ -31,7 +31,6 @@ const EVENT_OVERHEAD_BYTES: usize = 26;
 struct Scene {
     lab: Topology,
     _app: App,
-    _nodes: Vec<Node>,
 }
 
 impl Scene {
@@ -39,10 +38,10 @@ impl Scene {
         let lab = Topology::new(Plan::draw(family));
         let plan = &lab.plan;
         let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-        Self { _app: app, _nodes: Vec::new(), lab }
+        Self { _app: app, lab }
     }
 
-    fn probe(&mut self) {
+    fn probe(&self) -> Vec<Node> {
         let plan = &self.lab.plan;
         let check = Check {
             speech: Speech::Tcp,
@@ -53,7 +52,7 @@ impl Scene {
         };
         let start =
             |number: usize| Node::start(&self.lab.nodes[number], plan.node(number), plan.target(), check);
-        self._nodes = vec![start(0), start(1)];
+        vec![start(0), start(1)]
     }
 
     fn agent(&self, interval: &str) -> Agent {
@@ -81,16 +80,16 @@ fn sum(lines: &[Value], metric: &str) -> u64 {
 
 fn healthy(family: Family) {
     let _turn = turns::share();
-    let mut scene = Scene::new(family);
+    let scene = Scene::new(family);
     let plan = scene.lab.plan.clone();
     let nodes = [plan.node(0), plan.node(1)];
     let witness = Witness::new(&scene.lab.task, family, &nodes, plan.port);
     let mut agent = scene.agent("1s");
-    scene.probe();
+    let probers = scene.probe();
     agent.wait_until("five documents of health", PATIENCE, |lines| {
         (of_kind(lines, "metrics").filter(|line| line["verdict"] == "healthy").count() >= 5).then_some(())
     });
-    scene._nodes.clear();
+    drop(probers);
     let Ended { status, lines, text, errors } = agent.stop();
     assert_eq!((status.code(), errors.as_str()), (Some(0), ""), "{text}");
 
@@ -134,10 +133,10 @@ fn a_healthy_target_costs_one_short_document_per_interval_ipv6() {
 #[test]
 fn a_fault_is_counted_and_told_with_its_sources_and_no_longer_than_it_lasts() {
     let _turn = turns::share();
-    let mut scene = Scene::new(Family::V4);
+    let scene = Scene::new(Family::V4);
     let plan = scene.lab.plan.clone();
     let mut agent = scene.agent("1s");
-    scene.probe();
+    let _probers = scene.probe();
     let last = |lines: &[Value], verdict: &str| {
         let last = of_kind(lines, "metrics").last().cloned();
         last.filter(|line| line["verdict"] == verdict)

@@ -117,7 +117,7 @@ fn what_a_task_definition_can_name_is_enough_for_container_root() {
     for (attach, on_blind) in [("auto", "exit"), ("clsact", "exit"), ("auto", "stay")] {
         let mut agent = spawn_with(&lab.task, ECS, &["--attach", attach, "--on-blind", on_blind]);
         let start = agent.wait_for("the agent to watch", START, |line| line["kind"] == "start");
-        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(6), "{start}");
+        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(7), "{start}");
         assert_eq!(start["blind_spots"], serde_json::json!([]), "{start}");
         agent.wait_for("a report", PATIENCE, |line| line["kind"] == "verdict");
         let with_admin = NET_ADMIN | SYS_ADMIN;

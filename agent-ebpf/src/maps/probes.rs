@@ -1,22 +1,25 @@
 //! Connections that said to be a health check and have not ended yet.
 
-use agent_common::tally::{ConnectionKey, ProbeState};
+use agent_common::tally::{ConnectionKey, PROBE_ASKED, PROBE_IS_OVER, ProbeState};
 use aya_ebpf::{btf_maps::LruHashMap, helpers, macros::btf_map};
 
 /// The oldest goes when it is full: an NLB's nodes hold a handful at a time.
 #[btf_map]
 static PROBES: LruHashMap<ConnectionKey, ProbeState, 4096> = LruHashMap::new();
 
-/// Remembers one. A second segment that says so, a request behind its proxy protocol header, changes nothing.
+/// Remembers one. A second segment that says so changes nothing, but for a request behind its proxy protocol header.
 #[inline(always)]
-pub fn remember(key: &ConnectionKey) {
-    if get(key).is_some_and(|state| state.is_over == 0 && state.status == 0) {
+pub fn remember(key: &ConnectionKey, asks: bool) {
+    let marks = if asks { PROBE_ASKED } else { 0 };
+    if get(key)
+        .is_some_and(|state| state.marks >= marks && state.marks & PROBE_IS_OVER == 0 && state.status == 0)
+    {
         return;
     }
     // SAFETY: the helper takes no argument and only reads a clock.
     let began_nanoseconds = unsafe { helpers::generated::bpf_ktime_get_ns() };
     // An LRU map makes room; it fails only when every entry is in use by another CPU at this very moment.
-    let _ = PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, is_over: 0 }, 0);
+    let _ = PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, marks }, 0);
 }
 
 /// What is known of one.
@@ -40,7 +43,7 @@ pub fn answered(key: &ConnectionKey, status: u32) {
 /// Its peer gave up: its socket counts no more. How long it had waited, in nanoseconds.
 #[inline(always)]
 pub fn give_up(key: &ConnectionKey, state: ProbeState) -> u64 {
-    let _ = PROBES.insert(key, ProbeState { is_over: 1, ..state }, 0);
+    let _ = PROBES.insert(key, ProbeState { marks: state.marks | PROBE_IS_OVER, ..state }, 0);
     waited(&state)
 }
 
