@@ -2,6 +2,7 @@
 
 use lab::{
     app::{Answer, Listen},
+    conntrack,
     nlb::{Belief, Speech, connect},
     plan::Family,
     shell,
@@ -65,6 +66,22 @@ rows! {
         }),
         expected: |plan| vec![Expected::of_probes("host_firewall", "proven", &[plan.node(1)])],
         beliefs: [Belief::Healthy, Belief::Unhealthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// Connections that are tracked go on, a new one finds no room.
+    the_connection_tracking_table_is_full => Row {
+        after: Some(|lab| {
+            conntrack::fill(&lab.task);
+            // Nothing is tracked before somebody asks for it.
+            lab.firewall("input", "ct state invalid accept");
+        }),
+        expected: |plan| vec![
+            Expected::of_probes("conntrack_full", "proven", &nodes(plan)),
+            Expected::of_clients("conntrack_full", "proven", plan),
+        ],
+        beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
     };

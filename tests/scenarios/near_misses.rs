@@ -9,6 +9,7 @@ use std::{
 use lab::{
     agent::Agent,
     app::{App, Listen},
+    conntrack,
     nlb::{Belief, Check, Node, Speech, connect},
     plan::{Family, Plan},
     shell,
@@ -86,6 +87,19 @@ rows! {
             let other = lab.plan.other_port;
             shell::nft(&lab.task, &format!("add rule inet host input tcp dport {other} drop"));
         },
+        ..HEALTHY
+    };
+
+    /// A table without room drops what it would have to track, and it tracks nothing here.
+    a_full_connection_tracking_table_is_not_blamed_for_a_rule => Row {
+        after: Some(|lab| {
+            conntrack::fill(&lab.task);
+            let family = lab.plan.family.nft();
+            lab.firewall("input", &format!("{family} saddr {} tcp dport {} drop", lab.plan.node(0), lab.plan.port));
+        }),
+        expected: |plan| vec![Expected::of_probes("host_firewall", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
         ..HEALTHY
     };
 

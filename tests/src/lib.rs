@@ -13,7 +13,7 @@
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`aws`] (a double of AWS on
+//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`aws`] (a double of AWS on
 //! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
@@ -22,6 +22,7 @@ pub mod agent;
 pub mod app;
 pub mod aws;
 pub mod client;
+pub mod conntrack;
 pub mod flood;
 pub mod forwarder;
 pub mod frame;

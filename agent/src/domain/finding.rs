@@ -25,6 +25,8 @@ pub enum Code {
     NothingArrives,
     /// Netfilter drops SYNs.
     HostFirewall,
+    /// The connection tracking table is full, so netfilter drops SYNs.
+    ConntrackFull,
     /// The reverse path filter drops SYNs.
     ReversePathFilter,
     /// Somebody else's BPF program drops SYNs.
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -75,6 +77,7 @@ impl Code {
         Self::ClientsMissing,
         Self::NothingArrives,
         Self::HostFirewall,
+        Self::ConntrackFull,
         Self::ReversePathFilter,
         Self::BpfDrop,
         Self::BadChecksum,
@@ -106,6 +109,7 @@ impl Code {
             Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
             Self::HostFirewall => "host_firewall",
+            Self::ConntrackFull => "conntrack_full",
             Self::ReversePathFilter => "reverse_path_filter",
             Self::BpfDrop => "bpf_drop",
             Self::BadChecksum => "bad_checksum",
@@ -181,6 +185,8 @@ pub enum FactOrigin {
     Netstat,
     /// The socket table.
     SocketTable,
+    /// The connection tracking table.
+    Conntrack,
     /// The interface's own counters.
     Interface,
     /// What the operator said.
@@ -196,6 +202,7 @@ impl FactOrigin {
             Self::Hook => "hook",
             Self::Netstat => "netstat",
             Self::SocketTable => "socket_table",
+            Self::Conntrack => "conntrack",
             Self::Interface => "interface",
             Self::Settings => "settings",
             Self::Metadata => "metadata",

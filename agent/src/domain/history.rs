@@ -10,6 +10,7 @@ use std::{
 
 use crate::domain::{
     class::{Priors, SourceClass},
+    conntrack::ConntrackLog,
     health::Protocol,
     sample::{HostCounters, Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
@@ -91,6 +92,7 @@ pub struct History {
     pub watch: Watch,
     tracks: BTreeMap<TallyKey, Track>,
     host: VecDeque<HostStep>,
+    conntrack: ConntrackLog,
     latest: Sample,
     has_sample: bool,
     /// Interval of the slowest node whose rhythm is known.
@@ -105,6 +107,7 @@ impl History {
             watch,
             tracks: BTreeMap::new(),
             host: VecDeque::new(),
+            conntrack: ConntrackLog::default(),
             latest: Sample::default(),
             has_sample: false,
             learned: None,
@@ -151,6 +154,7 @@ impl History {
                 .collect(),
             waiting: self.waiting_now(&sample),
         });
+        self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
         self.learned = self.tracks.keys().filter_map(|key| self.learned_interval(*key, sources, at)).max();
@@ -250,6 +254,11 @@ impl History {
             return None;
         }
         Some(Trouble { failed, of: failed + passed })
+    }
+
+    /// When the connection tracking table was full.
+    pub const fn conntrack(&self) -> &ConntrackLog {
+        &self.conntrack
     }
 
     /// Growth of the namespace's counters within the window.

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod check;
 pub mod class;
 pub mod common;
+pub mod conntrack;
 pub mod diagnosis;
 pub mod finding;
 pub mod health;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use crate::domain::{stage::Stage, tally::Tally};
+use crate::domain::{conntrack::Conntrack, stage::Stage, tally::Tally};
 
 /// Which tally: a source slot and a watched port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,8 @@ pub struct Sample {
     pub tallies: BTreeMap<TallyKey, Tally>,
     /// Counters of the target's network namespace.
     pub host: HostCounters,
+    /// Connection tracking of the namespace; `None` where there is none.
+    pub conntrack: Option<Conntrack>,
     /// TCP listeners of the namespace; `None` when they could not be read.
     pub listeners: Option<Vec<Listener>>,
     /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).

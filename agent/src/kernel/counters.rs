@@ -4,13 +4,37 @@
 
 use std::fs;
 
-use crate::domain::sample::HostCounters;
+use crate::domain::{conntrack::Conntrack, sample::HostCounters};
 
 /// Reads the counters of the current namespace; the interface's own are read elsewhere.
 pub fn read() -> HostCounters {
     // `thread-self`, because only this thread may have entered the namespace.
     let text = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     parse(&text("netstat"), &text("snmp"), &text("snmp6"))
+}
+
+/// Reads the connection tracking table of the current namespace; `None` where the kernel has none.
+pub fn conntrack() -> Option<Conntrack> {
+    let table = fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack").ok()?;
+    // What is below /proc/sys/net belongs to the namespace of the thread that opens it.
+    let limit = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").ok()?;
+    parse_conntrack(&table, &limit)
+}
+
+/// A line of names, then one of hexadecimal values for each CPU; `entries` is that of the whole namespace in each
+/// (ct_cpu_seq_show, net/netfilter/nf_conntrack_standalone.c, v6.1).
+fn parse_conntrack(table: &str, limit: &str) -> Option<Conntrack> {
+    let mut lines = table.lines();
+    let names: Vec<_> = lines.next()?.split_whitespace().collect();
+    let column = |name: &str| names.iter().position(|word| *word == name);
+    let (entries_column, drop_column) = (column("entries")?, column("drop")?);
+    let (mut entries, mut drops) = (None, 0_u64);
+    for line in lines {
+        let value = |column| u64::from_str_radix(line.split_whitespace().nth(column)?, 16).ok();
+        entries = Some(value(entries_column)?);
+        drops = drops.wrapping_add(value(drop_column)?);
+    }
+    Some(Conntrack { entries: entries?, limit: limit.trim().parse().ok()?, drops })
 }
 
 /// Takes the counters out of the text of `netstat`, `snmp` and `snmp6`.
@@ -68,6 +92,32 @@ mod tests {
     fn what_is_not_there_is_absent_and_not_zero() {
         let counters = parse("TcpExt: SyncookiesSent\n", "Ip: Forwarding\nIp: 1\n", "");
         assert_eq!(counters, HostCounters::default());
+    }
+
+    const CONNTRACK: &str = "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop\n\
+        00040000  00000000 00000000 00000000 00000003 00000000 00000000 00000000 00000000 00000000 0000000a 00000001\n\
+        00040000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000010 00000000\n";
+
+    #[test]
+    fn the_conntrack_table_is_hexadecimal_and_its_drops_are_those_of_all_cpus() {
+        let table = Conntrack { entries: 262_144, limit: 262_144, drops: 26 };
+        assert_eq!(parse_conntrack(CONNTRACK, "262144\n"), Some(table));
+        assert!(table.is_full());
+    }
+
+    #[test]
+    fn a_conntrack_table_that_cannot_be_read_is_absent() {
+        for (table, limit) in [
+            ("", "262144"),
+            ("entries drop\n", "262144"),
+            ("entries new\n1 2\n", "262144"),
+            ("entries drop\n1\n", "262144"),
+            ("entries drop\n1 zz\n", "262144"),
+            (CONNTRACK, ""),
+            (CONNTRACK, "many"),
+        ] {
+            assert_eq!(parse_conntrack(table, limit), None, "{table:?} {limit:?}");
+        }
     }
 
     #[test]

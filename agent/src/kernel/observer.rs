@@ -223,9 +223,15 @@ impl Observer {
         let index = self.target.interface.index;
         let name = self.target.interface.name.clone();
         let own = self.programs.ingress_id();
-        let (link, mut host, listeners, foreign_tc) = self.target.namespace.run(|| {
+        let (link, mut host, conntrack, listeners, foreign_tc) = self.target.namespace.run(|| {
             let in_front = own.and_then(|own| tcx::in_front(&name, index, own));
-            (interface::link_state(index), counters::read(), sockets::listeners().ok(), in_front)
+            (
+                interface::link_state(index),
+                counters::read(),
+                counters::conntrack(),
+                sockets::listeners().ok(),
+                in_front,
+            )
         })?;
         let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
         let link = link.ok_or(ObserveError::InterfaceGone(name))?;
@@ -238,6 +244,7 @@ impl Observer {
             at,
             tallies,
             host,
+            conntrack,
             listeners,
             elsewhere: elsewhere
                 .into_iter()

@@ -3,7 +3,7 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Group, Hit, list, unaccounted},
+    diagnosis::{Case, Group, Hit, list, netfilter, unaccounted},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::Meaning,
     stage::{Place, Stage},
@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// One kind of drop and what it is called.
-struct Kind {
+pub struct Kind {
     dropped: Dropped,
     meaning: Meaning,
     code: Code,
@@ -20,15 +20,7 @@ struct Kind {
     advice: &'static str,
 }
 
-const KINDS: [Kind; 5] = [
-    Kind {
-        dropped: Dropped::Syn,
-        meaning: Meaning::Netfilter,
-        code: Code::HostFirewall,
-        place: Place::HostFirewall,
-        dropped_by: "netfilter",
-        advice: "Let tcp/{port} in from {whom} in this namespace's nftables or iptables rules (`nft list ruleset`).",
-    },
+const KINDS: [Kind; 4] = [
     Kind {
         dropped: Dropped::Syn,
         meaning: Meaning::ReversePath,
@@ -65,6 +57,16 @@ const KINDS: [Kind; 5] = [
     },
 ];
 
+/// A rule of nftables or iptables.
+pub const FIREWALL: Kind = Kind {
+    dropped: Dropped::Syn,
+    meaning: Meaning::Netfilter,
+    code: Code::HostFirewall,
+    place: Place::HostFirewall,
+    dropped_by: "netfilter",
+    advice: "Let tcp/{port} in from {whom} in this namespace's nftables or iptables rules (`nft list ruleset`).",
+};
+
 /// A drop in front of routing that no rule made and no reason explains.
 const NO_ROUTE_YET: Kind = Kind {
     dropped: Dropped::SynBeforeHook,
@@ -82,6 +84,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
     if !case.concerns(group) || case.may_be_strangers(group) {
         return;
     }
+    netfilter::examine(case, group, findings);
     for kind in &KINDS {
         let hit = case.hit(group, |step| step.drops_with(Dropped::Syn, kind.meaning), |step| step.admitted());
         findings.extend(hit.map(|hit| finding(case, group, kind, hit)));
@@ -148,12 +151,18 @@ fn happened_behind(case: &Case<'_>, group: &Group<'_>) -> bool {
 /// One drop in so many is worth knowing, and no reason to wake somebody up.
 const RARE: u64 = 100;
 
-fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
+/// A fault, unless it is rare.
+pub const fn severity(hit: &Hit) -> Severity {
+    if hit.failed * RARE < hit.of { Severity::Note } else { Severity::Fault }
+}
+
+/// The finding about a kind of drop that hits a group.
+pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
     let seconds = case.evidence_seconds();
     let reasons = reasons(case, group, |dropped, meaning| dropped == kind.dropped && meaning == kind.meaning);
     Finding {
         code: kind.code,
-        severity: if hit.failed * RARE < hit.of { Severity::Note } else { Severity::Fault },
+        severity: severity(&hit),
         confidence: Confidence::Proven,
         class: group.class,
         port: Some(group.port),
@@ -182,7 +191,8 @@ fn advice(kind: &Kind, port: u16, class: SourceClass) -> String {
     change + consequence(class)
 }
 
-fn consequence(class: SourceClass) -> &'static str {
+/// What it means for the target when health checks are hit.
+pub fn consequence(class: SourceClass) -> &'static str {
     if class.may_probe() {
         " The NLB may mark this target unhealthy while clients are still served."
     } else {

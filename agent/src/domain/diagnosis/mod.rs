@@ -8,6 +8,7 @@ mod admission;
 mod answer;
 mod clients;
 mod expected;
+mod netfilter;
 mod precedence;
 mod reply;
 mod served;
@@ -54,10 +55,20 @@ pub struct Group<'a> {
 }
 
 /// Trouble of one kind in a group.
-struct Hit {
+#[derive(Debug, Default)]
+pub struct Hit {
     sources: Vec<String>,
     failed: u64,
     of: u64,
+}
+
+impl Hit {
+    /// Another source that has it.
+    fn add(&mut self, source: String, failed: u64, of: u64) {
+        self.sources.push(source);
+        self.failed += failed;
+        self.of += of;
+    }
 }
 
 /// All findings that hold now.
@@ -164,12 +175,10 @@ impl<'a> Case<'a> {
         failing: impl Fn(&Tally) -> u64 + Copy,
         passing: impl Fn(&Tally) -> u64 + Copy,
     ) -> Option<Hit> {
-        let mut hit = Hit { sources: Vec::new(), failed: 0, of: 0 };
+        let mut hit = Hit::default();
         for (key, track) in &group.members {
             if let Some(Trouble { failed, of }) = self.history.trouble(track, self.now, failing, passing) {
-                hit.sources.push(self.sources.label(key.slot));
-                hit.failed += failed;
-                hit.of += of;
+                hit.add(self.sources.label(key.slot), failed, of);
             }
         }
         (!hit.sources.is_empty()).then_some(hit)

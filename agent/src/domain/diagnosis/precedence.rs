@@ -3,7 +3,7 @@
 use crate::domain::finding::{Code, Confidence, Finding};
 
 /// (cause, what it explains). Within one class and port, unless the cause is about all ports.
-const EXPLAINS: [(Code, Code); 16] = [
+const EXPLAINS: [(Code, Code); 17] = [
     (Code::NothingArrives, Code::ProbesMissing),
     (Code::AcceptQueueFull, Code::ReplyLost),
     (Code::AcceptQueueFull, Code::NoReturnRoute),
@@ -11,6 +11,7 @@ const EXPLAINS: [(Code, Code); 16] = [
     (Code::ReplyDropped, Code::AcceptQueueFull),
     (Code::NoReturnRoute, Code::ReplyLost),
     (Code::HostFirewall, Code::NoReturnRoute),
+    (Code::ConntrackFull, Code::NoReturnRoute),
     (Code::AcceptQueueFull, Code::AppNotAccepting),
     (Code::AcceptQueueFull, Code::ProbeTimeout),
     (Code::AppNotAccepting, Code::ProbeTimeout),

@@ -3,6 +3,7 @@
 mod absence;
 mod drops;
 mod listener;
+mod netfilter;
 mod properties;
 mod replies;
 mod served;
@@ -18,6 +19,7 @@ use std::{
 
 use crate::domain::{
     class::{ClientIp, Priors, Role},
+    conntrack::Conntrack,
     diagnosis::{Case, diagnose},
     finding::{Code, Confidence, Finding, Severity},
     history::{History, Watch},

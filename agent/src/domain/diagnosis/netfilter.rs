@@ -1,0 +1,129 @@
+//! SYNs that netfilter threw away, and what made it do so: a rule, or a connection tracking table without room.
+
+use crate::domain::{
+    class::SourceClass,
+    conntrack::Conntrack,
+    diagnosis::{Case, Group, Hit, admission, list},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding},
+    reason::Meaning,
+    stage::{Place, Stage},
+    tally::{Dropped, Tally},
+    track::Track,
+};
+
+/// What a full connection tracking table did within the window, to everybody.
+struct FullTable {
+    /// Packets it dropped while it was full.
+    drops: u64,
+    /// SYNs for watched ports that netfilter dropped meanwhile.
+    syns: u64,
+    /// As last seen.
+    table: Conntrack,
+}
+
+/// Adds what netfilter drops of the group, by cause.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    let full_table = full_table(case);
+    let (mut by_table, mut by_rule) = (Hit::default(), Hit::default());
+    for (key, track) in &group.members {
+        let Some(trouble) = case.history.trouble(track, case.now, dropped, |step| step.admitted()) else {
+            continue;
+        };
+        let label = case.sources.label(key.slot);
+        let while_full = dropped_while_full(case, track).min(trouble.failed);
+        if let Some(table) = &full_table
+            && while_full > 0
+        {
+            by_table.add(label.clone(), while_full, trouble.of);
+            if table.explains_all() && while_full == trouble.failed {
+                continue;
+            }
+        }
+        by_rule.add(label, trouble.failed, trouble.of);
+    }
+    if let Some(table) = full_table
+        && by_table.failed > 0
+    {
+        findings.push(conntrack_full(case, group, &table, by_table));
+    }
+    if by_rule.failed > 0 {
+        findings.push(admission::finding(case, group, &admission::FIREWALL, by_rule));
+    }
+}
+
+/// SYNs that netfilter dropped.
+fn dropped(step: &Tally) -> u64 {
+    step.drops_with(Dropped::Syn, Meaning::Netfilter)
+}
+
+fn dropped_while_full(case: &Case<'_>, track: &Track) -> u64 {
+    let from = case.now.saturating_sub(case.history.window());
+    let spans = case.history.conntrack().full_since(from);
+    spans.map(|span| dropped(&track.between(span.from, span.to))).sum()
+}
+
+/// What the table dropped in the times it was full, if anything.
+fn full_table(case: &Case<'_>) -> Option<FullTable> {
+    let from = case.now.saturating_sub(case.history.window());
+    let (mut drops, mut syns, mut last) = (0, 0, None);
+    for span in case.history.conntrack().full_since(from) {
+        drops += span.drops;
+        last = Some(span.table);
+        // The table is read before the tallies: what they count newly, it may count the next time only.
+        if span.to < case.history.at() {
+            let tracks = case.history.tracks();
+            syns += tracks.map(|(_, track)| dropped(&track.between(span.from, span.to))).sum::<u64>();
+        }
+    }
+    (drops > 0).then_some(FullTable { drops, syns, table: last? })
+}
+
+impl FullTable {
+    /// Whether it dropped enough for all SYNs that vanished meanwhile. If not, a rule drops, too, and nothing says which
+    /// of the two dropped whose.
+    const fn explains_all(&self) -> bool {
+        self.drops >= self.syns
+    }
+}
+
+fn conntrack_full(case: &Case<'_>, group: &Group<'_>, full: &FullTable, hit: Hit) -> Finding {
+    let FullTable { drops, table: Conntrack { entries, limit, .. }, .. } = full;
+    let port = group.port;
+    Finding {
+        code: Code::ConntrackFull,
+        severity: admission::severity(&hit),
+        confidence: if full.explains_all() { Confidence::Proven } else { Confidence::Suspected },
+        class: group.class,
+        port: Some(port),
+        stage: Stage::Admitted,
+        place: Place::HostNetwork,
+        summary: format!(
+            "{} from {}: {} of {} SYNs dropped in {} s while the connection tracking table was full ({entries} of {limit})",
+            group.class.name(),
+            list(&hit.sources),
+            hit.failed,
+            hit.of,
+            case.evidence_seconds()
+        ),
+        advice: advice(port, *limit, group.class),
+        evidence: vec![
+            Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
+            Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
+            Fact::text("drop_reason", "NETFILTER_DROP".to_owned(), FactOrigin::Hook),
+            Fact::count("conntrack_drops", *drops, FactOrigin::Conntrack),
+            Fact::count("conntrack_entries", *entries, FactOrigin::Conntrack),
+            Fact::count("conntrack_limit", *limit, FactOrigin::Conntrack),
+        ],
+        sources: hit.sources,
+    }
+}
+
+fn advice(port: u16, limit: u64, class: SourceClass) -> String {
+    format!(
+        "Raise the limit in the host's own network namespace (`sysctl net.netfilter.nf_conntrack_max={}`), or take \
+         tcp/{port} out of tracking (`notrack` in a raw chain); then see what fills the table (`conntrack -L`), and how \
+         long it is kept (net.netfilter.nf_conntrack_*_timeout*).{}",
+        limit.saturating_mul(2),
+        admission::consequence(class)
+    )
+}

@@ -1,0 +1,145 @@
+//! SYNs that netfilter dropped, and why.
+
+use super::*;
+
+const LIMIT: u64 = 1000;
+
+/// A table that is full from the start and has dropped nothing yet.
+fn full_table() -> Story {
+    let mut story = Story::new();
+    story.sample.conntrack = Some(Conntrack { entries: LIMIT, limit: LIMIT, drops: 0 });
+    story.pass(1, |_, _| {});
+    story
+}
+
+/// A SYN that netfilter dropped, and that the table counted.
+fn drop_by_table(story: &mut Story, key: TallyKey) {
+    story.drop(key, "NETFILTER_DROP");
+    story.sample.conntrack.as_mut().expect("a table").drops += 1;
+}
+
+fn codes(story: &Story) -> Vec<(Code, Confidence)> {
+    story.conclusions().into_iter().map(|(code, confidence, _)| (code, confidence)).collect()
+}
+
+#[test]
+fn a_full_table_is_named_in_place_of_the_firewall() {
+    let mut story = full_table();
+    story.probes(40, |story| {
+        drop_by_table(story, NODE_A);
+        drop_by_table(story, NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::ConntrackFull, Confidence::Proven, nodes(&[A, B]))]);
+    let finding = &story.findings()[0];
+    assert!(
+        finding.summary.contains("8 of 8 SYNs") && finding.summary.contains("1000 of 1000"),
+        "{}",
+        finding.summary
+    );
+    assert!(finding.advice.contains("nf_conntrack_max=2000"), "{}", finding.advice);
+    assert_eq!(story.verdict(&[]).state, State::Fault);
+}
+
+#[test]
+fn a_table_that_is_counted_late_is_named_all_the_same() {
+    let mut story = full_table();
+    story.pass(39, |story, second| match second % 10 {
+        0 => {
+            story.drop(NODE_A, "NETFILTER_DROP");
+            story.serve(NODE_B);
+        }
+        // The table was read before the tallies: the next reading has it.
+        1 if second > 10 => story.sample.conntrack.as_mut().expect("a table").drops += 1,
+        _ => {}
+    });
+    assert_eq!(codes(&story), [(Code::ConntrackFull, Confidence::Proven)]);
+}
+
+#[test]
+fn a_full_table_that_drops_nothing_is_not_blamed_for_a_rule() {
+    let mut story = full_table();
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.serve(NODE_B);
+    });
+    assert_eq!(codes(&story), [(Code::HostFirewall, Confidence::Proven)]);
+}
+
+#[test]
+fn a_table_that_drops_and_is_not_full_is_not_blamed_either() {
+    let mut story = Story::new();
+    story.sample.conntrack = Some(Conntrack { entries: LIMIT - 1, limit: LIMIT, drops: 0 });
+    story.probes(40, |story| {
+        drop_by_table(story, NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(codes(&story), [(Code::HostFirewall, Confidence::Proven)]);
+}
+
+#[test]
+fn a_full_table_that_drops_others_packets_only_is_nobodys_fault() {
+    let mut story = full_table();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.sample.conntrack.as_mut().expect("a table").drops += 5;
+    });
+    assert_eq!(codes(&story), []);
+}
+
+#[test]
+fn a_table_that_dropped_fewer_is_suspected_beside_the_rule() {
+    let mut story = full_table();
+    let mut number = 0;
+    story.probes(40, |story| {
+        number += 1;
+        if number == 1 {
+            drop_by_table(story, NODE_A)
+        } else {
+            story.drop(NODE_A, "NETFILTER_DROP")
+        }
+        story.serve(NODE_B);
+    });
+    story.pass(1, |_, _| {});
+    assert_eq!(
+        codes(&story),
+        [(Code::ConntrackFull, Confidence::Suspected), (Code::HostFirewall, Confidence::Proven)]
+    );
+}
+
+#[test]
+fn a_rule_that_dropped_before_the_table_filled_is_still_named() {
+    let mut story = Story::new();
+    story.sample.conntrack = Some(Conntrack { entries: 5, limit: LIMIT, drops: 0 });
+    story.probes(20, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.serve(NODE_B);
+    });
+    story.sample.conntrack.as_mut().expect("a table").entries = LIMIT;
+    story.probes(10, |story| {
+        drop_by_table(story, NODE_A);
+        drop_by_table(story, NODE_B);
+    });
+    assert_eq!(
+        story.conclusions(),
+        [
+            (Code::ConntrackFull, Confidence::Proven, nodes(&[A, B])),
+            (Code::HostFirewall, Confidence::Proven, nodes(&[A]))
+        ]
+    );
+}
+
+#[test]
+fn a_table_with_room_again_clears_the_finding() {
+    let mut story = full_table();
+    story.probes(40, |story| {
+        drop_by_table(story, NODE_A);
+        drop_by_table(story, NODE_B);
+    });
+    story.sample.conntrack.as_mut().expect("a table").entries = 5;
+    story.probes(30, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(codes(&story), []);
+}
