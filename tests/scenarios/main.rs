@@ -4,6 +4,7 @@ mod calm;
 mod check;
 mod counts;
 mod diagnose;
+mod drivers;
 mod emf;
 mod endings;
 mod expected;

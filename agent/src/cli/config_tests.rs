@@ -85,7 +85,12 @@ fn the_flag_goes_before_the_file_and_the_file_before_the_default() {
 #[test]
 fn what_is_wrong_is_named_with_its_line() {
     for (name, text, line, part) in [
-        ("unknown", "port = 80\n\nhelth_port = 1", 3, "helth_port is no key: there are all_netns, client, client_ip, "),
+        (
+            "unknown",
+            "port = 80\n\nhelth_port = 1",
+            3,
+            "helth_port is no key: there are all_netns, client, client_ip, ",
+        ),
         ("kebab", "health-port = 80", 1, "health-port is no key"),
         ("hidden", "attach = \"clsact\"", 1, "attach is no key"),
         ("itself", "config = \"a\"", 1, "config is no key"),

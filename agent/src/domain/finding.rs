@@ -23,6 +23,8 @@ pub enum Code {
     ClientsMissing,
     /// No SYN for the port from anybody, while the interface receives.
     NothingArrives,
+    /// The instance went over what AWS allows its network.
+    AllowanceExceeded,
     /// Netfilter drops SYNs.
     HostFirewall,
     /// The connection tracking table is full, so netfilter drops SYNs.
@@ -69,13 +71,14 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
         Self::ProbesPartial,
         Self::ClientsMissing,
         Self::NothingArrives,
+        Self::AllowanceExceeded,
         Self::HostFirewall,
         Self::ConntrackFull,
         Self::ReversePathFilter,
@@ -108,6 +111,7 @@ impl Code {
             Self::ProbesPartial => "probes_partial",
             Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
+            Self::AllowanceExceeded => "allowance_exceeded",
             Self::HostFirewall => "host_firewall",
             Self::ConntrackFull => "conntrack_full",
             Self::ReversePathFilter => "reverse_path_filter",

@@ -387,6 +387,7 @@ impl HostCounters {
             out_no_routes: both(self.out_no_routes, earlier.out_no_routes),
             syncookies_sent: both(self.syncookies_sent, earlier.syncookies_sent),
             interface_packets: both(self.interface_packets, earlier.interface_packets),
+            allowances: self.allowances.since(&earlier.allowances),
         }
     }
 
@@ -401,5 +402,6 @@ impl HostCounters {
         sum(&mut self.out_no_routes, other.out_no_routes);
         sum(&mut self.syncookies_sent, other.syncookies_sent);
         sum(&mut self.interface_packets, other.interface_packets);
+        self.allowances.add(&other.allowances);
     }
 }

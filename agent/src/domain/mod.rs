@@ -4,6 +4,7 @@
 //! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`],
 //! [`common`] (of several targets), [`workload`].
 
+pub mod allowances;
 pub mod answers;
 pub mod check;
 pub mod class;

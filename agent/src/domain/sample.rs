@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use crate::domain::{conntrack::Conntrack, stage::Stage, tally::Tally};
+use crate::domain::{allowances::Allowances, conntrack::Conntrack, stage::Stage, tally::Tally};
 
 /// Which tally: a source slot and a watched port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +49,8 @@ pub struct HostCounters {
     pub syncookies_sent: Option<u64>,
     /// Packets the interface received, whatever they were.
     pub interface_packets: Option<u64>,
+    /// What went beyond the instance's allowances, as the interface's driver counts it.
+    pub allowances: Allowances,
 }
 
 /// A TCP listener.

@@ -47,7 +47,7 @@ pub fn parse(netstat: &str, snmp: &str, snmp6: &str) -> HostCounters {
         syncookies_sent: from_pairs_of_lines(netstat, "TcpExt:", "SyncookiesSent"),
         // A kernel without IPv6 has no second counter.
         out_no_routes: no_routes4.map(|count| count + no_routes6.unwrap_or(0)),
-        interface_packets: None,
+        ..HostCounters::default()
     }
 }
 

@@ -1,13 +1,14 @@
 //! The only user of aya and of system calls: translates between the kernel and domain values.
 //!
 //! Reading order: [`node`] and [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
-//! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`] and [`counters`]
-//! (what else is read), [`observer`] (all of it for one target), [`privileges`] and [`limits`] (what the agent may do, and when).
+//! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`], [`counters`]
+//! and [`ethtool`] (what else is read), [`observer`] (all of it for one target), [`privileges`] and [`limits`] (what the agent may do, and when).
 
 pub mod attach;
 pub mod btf;
 pub mod clsact;
 pub mod counters;
+pub mod ethtool;
 pub mod facts;
 pub mod interface;
 pub mod limits;

@@ -22,6 +22,7 @@ use crate::{
     kernel::{
         attach::{AttachMode, Attachment},
         counters,
+        ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{self, Interface, InterfaceError},
         maps::{MapAccessError, Maps, RecentSender},
@@ -91,6 +92,7 @@ pub struct Observer {
     attachment: Attachment,
     maps: Maps,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
+    allowances: AllowanceReader,
     lost_sources: u64,
     blind_spots: Vec<BlindSpot>,
 }
@@ -141,8 +143,9 @@ impl Observer {
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
-        let observer = Self { target, facts, programs, attachment, maps, log, lost_sources: 0, blind_spots };
-        Ok(observer)
+        let allowances = AllowanceReader::default();
+        let lost_sources = 0;
+        Ok(Self { target, facts, programs, attachment, maps, log, allowances, lost_sources, blind_spots })
     }
 
     /// What is watched.
@@ -223,15 +226,12 @@ impl Observer {
         let index = self.target.interface.index;
         let name = self.target.interface.name.clone();
         let own = self.programs.ingress_id();
+        let allowances = &mut self.allowances;
         let (link, mut host, conntrack, listeners, foreign_tc) = self.target.namespace.run(|| {
+            let mut host = counters::read();
+            host.allowances = allowances.read(at, &name);
             let in_front = own.and_then(|own| tcx::in_front(&name, index, own));
-            (
-                interface::link_state(index),
-                counters::read(),
-                counters::conntrack(),
-                sockets::listeners().ok(),
-                in_front,
-            )
+            (interface::link_state(index), host, counters::conntrack(), sockets::listeners().ok(), in_front)
         })?;
         let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
         let link = link.ok_or(ObserveError::InterfaceGone(name))?;

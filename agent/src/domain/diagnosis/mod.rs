@@ -5,6 +5,7 @@
 mod absence;
 mod accept;
 mod admission;
+mod allowance;
 mod answer;
 mod clients;
 mod expected;
@@ -84,6 +85,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     }
     absence::examine(case, &mut findings);
     clients::examine(case, &mut findings);
+    allowance::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
     precedence::apply(&mut findings);

@@ -1,6 +1,7 @@
 //! Every finding twice: where the fault exists and is named, and where something looks like it and nothing is said.
 
 mod absence;
+mod allowance;
 mod drops;
 mod listener;
 mod netfilter;
@@ -76,6 +77,7 @@ impl Story {
             out_no_routes: Some(0),
             syncookies_sent: Some(0),
             interface_packets: Some(0),
+            ..HostCounters::default()
         };
         let sample = Sample {
             host: zeros,

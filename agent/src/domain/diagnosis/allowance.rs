@@ -1,0 +1,85 @@
+//! Packets beyond what the instance's network is allowed: AWS queues or drops them where no program of the guest sees it.
+
+use crate::domain::{
+    allowances::{BANDWIDTH_IN, CONNECTIONS, PACKET_RATE},
+    class::SourceClass,
+    diagnosis::Case,
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    stage::{Place, Stage},
+};
+
+/// What says that SYNs are missing.
+const ABSENCE: [Code; 5] = [
+    Code::ProbesMissing,
+    Code::ProbesStopped,
+    Code::ProbesPartial,
+    Code::ClientsMissing,
+    Code::NothingArrives,
+];
+
+/// Adds that allowances were exceeded: a note, and a fault where SYNs are missing according to the findings so far. These
+/// stay, because the counters do not say whose packets they counted.
+pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
+    let growth = case.history.host_growth(case.now).allowances;
+    let exceeded: Vec<_> = [
+        (BANDWIDTH_IN, "over the inbound bandwidth", growth.bandwidth_in),
+        (PACKET_RATE, "over the packet rate", growth.packet_rate),
+        (CONNECTIONS, "for which no connection could be tracked", growth.connections),
+    ]
+    .into_iter()
+    .filter_map(|(name, what, count)| Some((name, what, count.filter(|count| *count > 0)?)))
+    .collect();
+    if exceeded.is_empty() {
+        return;
+    }
+    let missing = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Fault && ABSENCE.contains(&finding.code))
+        .max_by_key(|finding| finding.confidence);
+    let counts: Vec<_> = exceeded.iter().map(|(_, what, count)| format!("{count} packets {what}")).collect();
+    let mut evidence: Vec<_> =
+        exceeded.iter().map(|(name, _, count)| Fact::count(name, *count, FactOrigin::Interface)).collect();
+    if let Some(missing) = missing {
+        evidence.push(Fact::text("together_with", missing.code.name().to_owned(), FactOrigin::Hook));
+    }
+    let finding = Finding {
+        code: Code::AllowanceExceeded,
+        severity: if missing.is_some() { Severity::Fault } else { Severity::Note },
+        // That the allowance was exceeded is the driver's word; that the missing SYNs were among them is not.
+        confidence: missing
+            .map_or(Confidence::Proven, |missing| missing.confidence.min(Confidence::Inferred)),
+        class: missing.map_or(SourceClass::Other, |missing| missing.class),
+        port: missing.and_then(|missing| missing.port),
+        sources: missing.map(|missing| missing.sources.clone()).unwrap_or_default(),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "beyond what AWS allows this instance's network: {} in {} s{}",
+            counts.join(", "),
+            case.evidence_seconds(),
+            if missing.is_some() { ", while SYNs are missing" } else { "" },
+        ),
+        advice: advice(growth.connections.is_some_and(|count| count > 0), missing.is_some()),
+        evidence,
+    };
+    findings.push(finding);
+}
+
+fn advice(by_tracking: bool, are_missing: bool) -> String {
+    let mut text = "The allowance is the whole instance's: look at the neighbours on it, too, then spread the tasks or take a \
+                    larger instance type (`aws ec2 describe-instance-types`, NetworkInfo)."
+        .to_owned();
+    if by_tracking {
+        text.push_str(
+            " Tracked connections: fewer idle ones, by keep-alive and a shorter \
+             ConnectionTrackingSpecification.TcpEstablishedTimeout of the interface.",
+        );
+    }
+    if are_missing {
+        text.push_str(
+            " A few packets do not silence a node: when their number stays small beside the SYNs that are missing, settle \
+             the other finding first.",
+        );
+    }
+    text
+}
