@@ -226,6 +226,21 @@ rows! {
         ..HEALTHY
     };
 
+    syn_cookies_are_sent_and_lost_on_their_way => Row {
+        before: |lab| {
+            shell::sysctl(&lab.task, "ipv4/tcp_syncookies", "2");
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} saddr {} tcp flags & (syn | ack) == syn | ack", lab.plan.task.address()));
+        },
+        expected: |plan| vec![
+            Expected::of_probes("syn_cookies", "proven", &nodes(plan)),
+            Expected::of_clients("syn_cookies", "proven", plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     replies_are_lost_on_their_way_to_one_node => Row {
         after: Some(|lab| {
             let family = lab.plan.family.nft();

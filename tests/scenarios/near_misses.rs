@@ -25,6 +25,15 @@ use crate::{
 rows! {
     all_is_well_under_load => Row { requests_per_second: 400, ..HEALTHY };
 
+    syn_cookies_are_sent_and_everybody_is_served => Row {
+        before: |lab| shell::sysctl(&lab.task, "ipv4/tcp_syncookies", "2"),
+        expected: |plan| vec![
+            Expected { severity: "note", ..Expected::of_probes("syn_cookies", "proven", &nodes(plan)) },
+            Expected { severity: "note", ..Expected::of_clients("syn_cookies", "proven", plan) },
+        ],
+        ..HEALTHY
+    };
+
     all_is_well_over_http => Row { speech: Speech::Http, ..HEALTHY };
 
     all_is_well_behind_shared_addresses => Row {

@@ -47,6 +47,8 @@ pub enum Code {
     AcceptQueueFull,
     /// There is no route back to the sender.
     NoReturnRoute,
+    /// SYN-ACKs are sent as SYN cookies.
+    SynCookies,
     /// SYN-ACKs leave and nothing comes back.
     ReplyLost,
     /// SYN-ACKs are dropped on this host.
@@ -71,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -90,6 +92,7 @@ impl Code {
         Self::ListenerElsewhere,
         Self::AcceptQueueFull,
         Self::NoReturnRoute,
+        Self::SynCookies,
         Self::ReplyLost,
         Self::ReplyDropped,
         Self::AppNotAccepting,
@@ -123,6 +126,7 @@ impl Code {
             Self::ListenerElsewhere => "listener_elsewhere",
             Self::AcceptQueueFull => "accept_queue_full",
             Self::NoReturnRoute => "no_return_route",
+            Self::SynCookies => "syn_cookies",
             Self::ReplyLost => "reply_lost",
             Self::ReplyDropped => "reply_dropped",
             Self::AppNotAccepting => "app_not_accepting",

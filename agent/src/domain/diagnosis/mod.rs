@@ -8,6 +8,7 @@ mod admission;
 mod allowance;
 mod answer;
 mod clients;
+mod cookies;
 mod expected;
 mod netfilter;
 mod precedence;
@@ -79,6 +80,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
         admission::examine(case, &group, &mut findings);
         answer::examine(case, &group, &mut findings);
         reply::examine(case, &group, &mut findings);
+        cookies::examine(case, &group, &mut findings);
         accept::examine(case, &group, &mut findings);
         served::examine(case, &group, &mut findings);
         start::examine(case, &group, &mut findings);

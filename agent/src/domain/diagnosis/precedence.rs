@@ -3,7 +3,7 @@
 use crate::domain::finding::{Code, Confidence, Finding};
 
 /// (cause, what it explains). Within one class and port, unless the cause is about all ports.
-const EXPLAINS: [(Code, Code); 17] = [
+const EXPLAINS: &[(Code, Code)] = &[
     (Code::NothingArrives, Code::ProbesMissing),
     (Code::AcceptQueueFull, Code::ReplyLost),
     (Code::AcceptQueueFull, Code::NoReturnRoute),
@@ -12,6 +12,9 @@ const EXPLAINS: [(Code, Code); 17] = [
     (Code::NoReturnRoute, Code::ReplyLost),
     (Code::HostFirewall, Code::NoReturnRoute),
     (Code::ConntrackFull, Code::NoReturnRoute),
+    (Code::AcceptQueueFull, Code::SynCookies),
+    // Lost replies leave handshakes open, until cookies are sent.
+    (Code::ReplyLost, Code::SynCookies),
     (Code::AcceptQueueFull, Code::AppNotAccepting),
     (Code::AcceptQueueFull, Code::ProbeTimeout),
     (Code::AppNotAccepting, Code::ProbeTimeout),

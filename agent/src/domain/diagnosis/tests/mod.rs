@@ -2,6 +2,7 @@
 
 mod absence;
 mod allowance;
+mod cookies;
 mod drops;
 mod listener;
 mod netfilter;
