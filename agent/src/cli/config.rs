@@ -46,9 +46,7 @@ pub fn apply(command: Command, matches: &ArgMatches) -> Result<Command, String> 
     }
     let mut command = command;
     for owner in COMMANDS {
-        command = command.mut_subcommand(owner, |command| {
-            entries.iter().fold(command, |command, entry| with_default(command, entry))
-        });
+        command = command.mut_subcommand(owner, |command| entries.iter().fold(command, with_default));
     }
     Ok(command)
 }

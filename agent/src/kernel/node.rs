@@ -28,8 +28,9 @@ impl Census {
                 };
                 match fs::read_link(path_of(process)) {
                     Ok(link) => {
-                        let inode = link.to_str().and_then(inode_of);
-                        inode.map(|inode| census.namespaces.entry(inode).or_default().push(process));
+                        if let Some(inode) = link.to_str().and_then(inode_of) {
+                            census.namespaces.entry(inode).or_default().push(process);
+                        }
                     }
                     // This is also the answer for a process that ends at this moment (proc_ns_readlink, fs/proc/namespaces.c).
                     Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

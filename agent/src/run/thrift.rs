@@ -49,8 +49,7 @@ impl Thrift {
         let changed = changes.iter().map(|(state, finding)| (*state, finding));
         let due: Vec<_> = self.pace.due(now, &open);
         let all = changed.chain(due.into_iter().map(|finding| (FindingState::Ongoing, finding)));
-        let lines = all.filter_map(|(state, finding)| self.pace.admits().then(|| line(state, finding)));
-        lines.collect()
+        all.filter(|_| self.pace.admits()).map(|(state, finding)| line(state, finding)).collect()
     }
 
     /// The lines of a report, the document last.

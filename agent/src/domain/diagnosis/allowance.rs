@@ -1,7 +1,6 @@
 //! Packets beyond what the instance's network is allowed: AWS queues or drops them where no program of the guest sees it.
 
 use crate::domain::{
-    allowances::{BANDWIDTH_IN, CONNECTIONS, PACKET_RATE},
     class::SourceClass,
     diagnosis::Case,
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
@@ -21,13 +20,23 @@ const ABSENCE: [Code; 5] = [
 /// stay, because the counters do not say whose packets they counted.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let growth = case.history.host_growth(case.now).allowances;
+    let interface = FactOrigin::Interface;
+    let (bandwidth, rate, connections) = (growth.bandwidth_in, growth.packet_rate, growth.connections);
     let exceeded: Vec<_> = [
-        (BANDWIDTH_IN, "over the inbound bandwidth", growth.bandwidth_in),
-        (PACKET_RATE, "over the packet rate", growth.packet_rate),
-        (CONNECTIONS, "for which no connection could be tracked", growth.connections),
+        (
+            "over the inbound bandwidth",
+            bandwidth,
+            Fact::count("bw_in_allowance_exceeded", bandwidth.unwrap_or(0), interface),
+        ),
+        ("over the packet rate", rate, Fact::count("pps_allowance_exceeded", rate.unwrap_or(0), interface)),
+        (
+            "for which no connection could be tracked",
+            connections,
+            Fact::count("conntrack_allowance_exceeded", connections.unwrap_or(0), interface),
+        ),
     ]
     .into_iter()
-    .filter_map(|(name, what, count)| Some((name, what, count.filter(|count| *count > 0)?)))
+    .filter_map(|(what, count, fact)| Some((what, count.filter(|count| *count > 0)?, fact)))
     .collect();
     if exceeded.is_empty() {
         return;
@@ -36,9 +45,8 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
         .iter()
         .filter(|finding| finding.severity == Severity::Fault && ABSENCE.contains(&finding.code))
         .max_by_key(|finding| finding.confidence);
-    let counts: Vec<_> = exceeded.iter().map(|(_, what, count)| format!("{count} packets {what}")).collect();
-    let mut evidence: Vec<_> =
-        exceeded.iter().map(|(name, _, count)| Fact::count(name, *count, FactOrigin::Interface)).collect();
+    let counts: Vec<_> = exceeded.iter().map(|(what, count, _)| format!("{count} packets {what}")).collect();
+    let mut evidence: Vec<_> = exceeded.into_iter().map(|(.., fact)| fact).collect();
     if let Some(missing) = missing {
         evidence.push(Fact::text("together_with", missing.code.name().to_owned(), FactOrigin::Hook));
     }

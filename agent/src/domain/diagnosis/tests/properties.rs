@@ -34,9 +34,8 @@ const KEYS: [TallyKey; 4] = [NODE_A, NODE_B, CLIENTS, STRANGERS];
 
 /// Which fate each source meets, and how often it comes; a source may also not come at all.
 fn draw_fates(draw: &mut fastrand::Rng) -> Vec<(TallyKey, usize, u64)> {
-    KEYS.iter()
-        .filter_map(|key| (draw.u8(0..5) > 0).then(|| (*key, draw.usize(..FATES.len()), draw.u64(1..15))))
-        .collect()
+    let coming: Vec<_> = KEYS.iter().filter(|_| draw.u8(0..5) > 0).copied().collect();
+    coming.into_iter().map(|key| (key, draw.usize(..FATES.len()), draw.u64(1..15))).collect()
 }
 
 fn tell(story: &mut Story, seconds: u64, fates: &[(TallyKey, usize, u64)]) {
