@@ -26,7 +26,9 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(opening == Opening::Probe, names_itself, "{said:?}");
     let is_proxied = length >= SHORTEST && said.starts_with(PROXY_V2);
     let is_local = is_proxied && said[12] == 0x20;
-    assert_eq!(opening == Opening::ProxiedProbe, is_local, "{said:?}");
+    let header_bytes = if is_proxied { SHORTEST + (usize::from(said[14]) << 8 | usize::from(said[15])) } else { 0 };
+    let asks = length > header_bytes;
+    assert_eq!(opening == Opening::ProxiedProbe { asks }, is_local, "{said:?}");
     assert_eq!(opening == Opening::Proxied, is_proxied && !is_local, "{said:?}");
     let is_hello = length > 5 && said[..2] == [0x16, 3] && said[2] <= 4 && said[3] <= 0x40 && said[5] == 1;
     assert_eq!(opening == Opening::Tls, is_hello, "{said:?}");
