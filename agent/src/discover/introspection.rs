@@ -70,7 +70,8 @@ fn get(at: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&at, TIMEOUT)?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     // With HTTP/1.0 the answer ends with the connection, and is sent in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
+    // One write: a server that answers and closes before it has read all of it would take its answer back.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
