@@ -26,7 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(opening == Opening::Probe, names_itself, "{said:?}");
     let is_proxied = length >= SHORTEST && said.starts_with(PROXY_V2);
     let is_local = is_proxied && said[12] == 0x20;
-    let header_bytes = if is_proxied { SHORTEST + (usize::from(said[14]) << 8 | usize::from(said[15])) } else { 0 };
+    let header_bytes =
+        if is_proxied { SHORTEST + (usize::from(said[14]) << 8 | usize::from(said[15])) } else { 0 };
     let asks = length > header_bytes;
     assert_eq!(opening == Opening::ProxiedProbe { asks }, is_local, "{said:?}");
     assert_eq!(opening == Opening::Proxied, is_proxied && !is_local, "{said:?}");

@@ -30,7 +30,9 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .filter(|(key, _)| key.port == group.port)
         .map(|(_, track)| established(track))
         .sum();
-    if since < PAUSE || all > u64::from(waiting.backlog) {
+    // A queue over its limit is a finding of its own.
+    let is_full = waiting.backlog > waiting.limit;
+    if is_full || since < PAUSE || all > u64::from(waiting.backlog) {
         return None;
     }
     // The first of them was established before the reading that saw it.
