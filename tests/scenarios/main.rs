@@ -1,5 +1,6 @@
 //! What the agent says of real packets in a real kernel. Needs root; `cargo xtask test` runs it.
 
+mod application;
 mod calm;
 mod check;
 mod counts;

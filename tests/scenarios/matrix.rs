@@ -12,11 +12,29 @@ fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/scenarios"))
 }
 
+/// The harness names the thread after the test: `faults::nobody_listens::ipv4`; a row without a family of its own is IPv4's.
+fn row_of(test: &str) -> (&str, &str) {
+    match test.rsplit_once("::") {
+        Some((name, family @ ("ipv4" | "ipv6"))) => (name, family),
+        _ => (test, "ipv4"),
+    }
+}
+
+fn file(name: &str, family: &str) -> PathBuf {
+    directory().join(format!("{}-{family}.md", name.replace("::", "-")))
+}
+
+/// Forgets what a row showed in an earlier run: it has not held in this one yet.
+pub fn forget() {
+    if let Some((name, family)) = thread::current().name().map(row_of) {
+        let _there_may_be_none = fs::remove_file(file(name, family));
+    }
+}
+
 /// Keeps the line of a row that held. It is no part of the test: where it cannot be written, the row holds all the same.
 pub fn keep(row: &Row, found: &BTreeSet<Expected>) {
     let thread = thread::current();
-    // The harness names the thread after the test: `faults::nobody_listens::ipv4`.
-    let Some((name, family)) = thread.name().and_then(|name| name.rsplit_once("::")) else { return };
+    let Some((name, family)) = thread.name().map(row_of) else { return };
     let findings: Vec<String> = found
         .iter()
         .map(|finding| {
@@ -38,7 +56,7 @@ pub fn keep(row: &Row, found: &BTreeSet<Expected>) {
         if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
         row.verdict,
     );
-    let path = directory().join(format!("{}-{family}.md", name.replace("::", "-")));
+    let path = file(name, family);
     let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));
     if let Err(error) = kept {
         eprintln!("keeping the line of this row in {}: {error}", path.display());

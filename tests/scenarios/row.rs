@@ -134,6 +134,7 @@ pub fn nodes(plan: &Plan) -> [IpAddr; 2] {
 
 /// Runs a row and holds everything against it.
 pub fn run(row: &Row, family: Family) {
+    matrix::forget();
     let _turn = turns::share();
     let plan = Plan::draw(family);
     let topology = Topology::new(plan.clone());

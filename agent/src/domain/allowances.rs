@@ -19,12 +19,10 @@ pub struct Allowances {
     pub connections: Option<u64>,
 }
 
-/// Names in the driver's statistics, and in the evidence of a finding.
-pub const BANDWIDTH_IN: &str = "bw_in_allowance_exceeded";
-/// See [`BANDWIDTH_IN`].
-pub const PACKET_RATE: &str = "pps_allowance_exceeded";
-/// See [`BANDWIDTH_IN`].
-pub const CONNECTIONS: &str = "conntrack_allowance_exceeded";
+/// Names in the driver's statistics.
+const BANDWIDTH_IN: &str = "bw_in_allowance_exceeded";
+const PACKET_RATE: &str = "pps_allowance_exceeded";
+const CONNECTIONS: &str = "conntrack_allowance_exceeded";
 
 impl Allowances {
     /// Takes them out of a driver's statistics: names and values.

@@ -2,19 +2,17 @@
 //!
 //! Samples go in, differences per source are kept for one window, and questions about them are answered.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::domain::{
     class::{Priors, SourceClass},
     conntrack::ConntrackLog,
     health::Protocol,
-    sample::{HostCounters, Listener, Loss, Sample, TallyKey},
+    host_counters::HostCounters,
+    host_log::{HostLog, Waiting},
+    sample::{Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
-    tally::{Tally, growth},
+    tally::Tally,
     track::{ENOUGH, Manner, Track},
 };
 
@@ -62,36 +60,13 @@ pub struct Trouble {
     pub of: u64,
 }
 
-/// Growth of the namespace's counters between two readings.
-#[derive(Clone, Debug, Default)]
-struct HostStep {
-    at: Duration,
-    counters: HostCounters,
-    /// Runs of a program of the agent that the kernel skipped.
-    skipped_runs: u64,
-    full_listeners: Vec<Listener>,
-    /// Connections that waited to be accepted, by local port; ports where none did are left out.
-    waiting: BTreeMap<u16, (u32, u32)>,
-}
-
-/// Connections that wait to be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The first reading since which some waited in every one.
-    pub since: Duration,
-    /// How many wait now.
-    pub backlog: u32,
-    /// How many may.
-    pub limit: u32,
-}
-
 /// Everything observed so far.
 #[derive(Clone, Debug)]
 pub struct History {
     /// What the diagnosis was told.
     pub watch: Watch,
     tracks: BTreeMap<TallyKey, Track>,
-    host: VecDeque<HostStep>,
+    host: HostLog,
     conntrack: ConntrackLog,
     latest: Sample,
     has_sample: bool,
@@ -106,7 +81,7 @@ impl History {
         Self {
             watch,
             tracks: BTreeMap::new(),
-            host: VecDeque::new(),
+            host: HostLog::default(),
             conntrack: ConntrackLog::default(),
             latest: Sample::default(),
             has_sample: false,
@@ -137,23 +112,8 @@ impl History {
             }
             track.record(at, step, keep_from);
         }
-        while self.host.front().is_some_and(|step| step.at < keep_from) {
-            self.host.pop_front();
-        }
-        let before = if self.has_sample { self.latest.host } else { sample.host };
-        self.host.push_back(HostStep {
-            at,
-            counters: sample.host.since(&before),
-            skipped_runs: growth(sample.loss.recursion_misses, self.latest.loss.recursion_misses),
-            full_listeners: sample
-                .listeners
-                .iter()
-                .flatten()
-                .filter(|listener| listener.is_full() && self.watches(listener.port))
-                .cloned()
-                .collect(),
-            waiting: self.waiting_now(&sample),
-        });
+        let before = self.has_sample.then_some(&self.latest);
+        self.host.record(&sample, before, |port| watches(&self.watch, &self.translated, port), keep_from);
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
@@ -263,51 +223,22 @@ impl History {
 
     /// Growth of the namespace's counters within the window.
     pub fn host_growth(&self, now: Duration) -> HostCounters {
-        self.host_growth_since(now.saturating_sub(self.window()))
+        self.host.growth_since(now.saturating_sub(self.window()))
     }
 
     /// Packets of any kind that the interface received since `from`; `None` when its counter cannot be read.
     pub fn interface_packets_since(&self, from: Duration) -> Option<u64> {
-        self.host_growth_since(from).interface_packets
-    }
-
-    fn host_growth_since(&self, from: Duration) -> HostCounters {
-        let mut sum = HostCounters::default();
-        for step in self.host.iter().filter(|step| step.at > from) {
-            sum.add(&step.counters);
-        }
-        sum
+        self.host.growth_since(from).interface_packets
     }
 
     /// The listener of a port that was seen over its limit within the window, the fullest reading.
     pub fn full_listener(&self, port: u16, now: Duration) -> Option<&Listener> {
-        let port = self.local_port(port);
-        let from = now.saturating_sub(self.window());
-        self.host
-            .iter()
-            .filter(|step| step.at > from)
-            .flat_map(|step| &step.full_listeners)
-            .filter(|listener| listener.port == port)
-            .max_by_key(|listener| listener.backlog)
-    }
-
-    fn waiting_now(&self, sample: &Sample) -> BTreeMap<u16, (u32, u32)> {
-        let mut waiting = BTreeMap::new();
-        let listeners = sample.listeners.iter().flatten();
-        for listener in listeners.filter(|listener| listener.backlog > 0 && self.watches(listener.port)) {
-            let (backlog, limit) = waiting.entry(listener.port).or_insert((0, 0));
-            *backlog += listener.backlog;
-            *limit += listener.backlog_limit;
-        }
-        waiting
+        self.host.full_listener(self.local_port(port), now.saturating_sub(self.window()))
     }
 
     /// Connections of a port that wait to be accepted, if some did in the latest reading.
     pub fn waiting(&self, port: u16) -> Option<Waiting> {
-        let port = self.local_port(port);
-        let (backlog, limit) = *self.host.back()?.waiting.get(&port)?;
-        let unbroken = self.host.iter().rev().take_while(|step| step.waiting.contains_key(&port));
-        Some(Waiting { since: unbroken.last()?.at, backlog, limit })
+        self.host.waiting(self.local_port(port))
     }
 
     /// Listeners on a port as last read; `None` when the socket table cannot be read.
@@ -352,9 +283,8 @@ impl History {
     /// that was full once lacks whatever came later.
     pub fn lacks_records(&self, now: Duration) -> bool {
         let from = now.saturating_sub(self.window());
-        let skipped = self.host.iter().any(|step| step.at > from && step.skipped_runs > 0);
         let loss = self.latest.loss;
-        skipped || loss.drops + loss.elsewhere + loss.sources > 0
+        self.host.skipped_runs_since(from) || loss.drops + loss.elsewhere + loss.sources > 0
     }
 
     /// Connections completed on unwatched local ports: (slot, local port) and how many.
@@ -371,37 +301,8 @@ impl History {
     pub fn local_port(&self, port: u16) -> u16 {
         self.translated.get(&port).copied().unwrap_or(port)
     }
-
-    fn watches(&self, port: u16) -> bool {
-        self.watch.ports.contains(&port) || self.translated.values().any(|local| *local == port)
-    }
 }
 
-impl HostCounters {
-    /// What was counted since `earlier`; a counter missing in either is missing.
-    pub fn since(&self, earlier: &Self) -> Self {
-        let both = |now: Option<u64>, before: Option<u64>| Some(growth(now?, before?));
-        Self {
-            listen_overflows: both(self.listen_overflows, earlier.listen_overflows),
-            listen_drops: both(self.listen_drops, earlier.listen_drops),
-            out_no_routes: both(self.out_no_routes, earlier.out_no_routes),
-            syncookies_sent: both(self.syncookies_sent, earlier.syncookies_sent),
-            interface_packets: both(self.interface_packets, earlier.interface_packets),
-            allowances: self.allowances.since(&earlier.allowances),
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        let sum = |mine: &mut Option<u64>, theirs: Option<u64>| {
-            if let Some(theirs) = theirs {
-                *mine = Some(mine.unwrap_or(0) + theirs);
-            }
-        };
-        sum(&mut self.listen_overflows, other.listen_overflows);
-        sum(&mut self.listen_drops, other.listen_drops);
-        sum(&mut self.out_no_routes, other.out_no_routes);
-        sum(&mut self.syncookies_sent, other.syncookies_sent);
-        sum(&mut self.interface_packets, other.interface_packets);
-        self.allowances.add(&other.allowances);
-    }
+fn watches(watch: &Watch, translated: &BTreeMap<u16, u16>, port: u16) -> bool {
+    watch.ports.contains(&port) || translated.values().any(|local| *local == port)
 }

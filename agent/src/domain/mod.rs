@@ -14,6 +14,8 @@ pub mod diagnosis;
 pub mod finding;
 pub mod health;
 pub mod history;
+pub mod host_counters;
+pub mod host_log;
 pub mod identity;
 pub mod ledger;
 pub mod reason;

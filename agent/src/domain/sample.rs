@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use crate::domain::{allowances::Allowances, conntrack::Conntrack, stage::Stage, tally::Tally};
+use crate::domain::{conntrack::Conntrack, host_counters::HostCounters, stage::Stage, tally::Tally};
 
 /// Which tally: a source slot and a watched port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,23 +34,6 @@ pub struct Sample {
     pub foreign_tc: Option<String>,
     /// What the agent itself failed to record, cumulative.
     pub loss: Loss,
-}
-
-/// Counters of one network namespace, cumulative since it exists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostCounters {
-    /// `TcpExt: ListenOverflows`: SYNs or final ACKs refused because an accept queue was full.
-    pub listen_overflows: Option<u64>,
-    /// `TcpExt: ListenDrops`: the same and every other reason a listener gave up an attempt.
-    pub listen_drops: Option<u64>,
-    /// `Ip: OutNoRoutes` plus `Ip6OutNoRoutes`.
-    pub out_no_routes: Option<u64>,
-    /// `TcpExt: SyncookiesSent`.
-    pub syncookies_sent: Option<u64>,
-    /// Packets the interface received, whatever they were.
-    pub interface_packets: Option<u64>,
-    /// What went beyond the instance's allowances, as the interface's driver counts it.
-    pub allowances: Allowances,
 }
 
 /// A TCP listener.

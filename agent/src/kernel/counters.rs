@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::domain::{conntrack::Conntrack, sample::HostCounters};
+use crate::domain::{conntrack::Conntrack, host_counters::HostCounters};
 
 /// Reads the counters of the current namespace; the interface's own are read elsewhere.
 pub fn read() -> HostCounters {

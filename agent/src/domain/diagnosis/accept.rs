@@ -6,6 +6,7 @@ use crate::domain::{
     diagnosis::{Case, Group, list, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
+    track::Track,
 };
 
 /// An accept loop that pauses is none that stopped: connections must wait in every reading for this long.
@@ -22,8 +23,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let waiting = case.history.waiting(group.port)?;
     let since = case.now.saturating_sub(waiting.since);
-    let established =
-        |track: &crate::domain::track::Track| track.between(waiting.since, case.now).established;
+    let established = |track: &Track| track.between(waiting.since, case.now).established;
     let all: u64 = case
         .history
         .tracks()

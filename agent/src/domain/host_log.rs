@@ -1,0 +1,108 @@
+//! What the namespace's own counters and listeners did, over one window.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::domain::{
+    host_counters::HostCounters,
+    sample::{Listener, Sample},
+    tally::growth,
+};
+
+/// Growth between two readings, and how the accept queues stood at the second.
+#[derive(Clone, Debug, Default)]
+struct Step {
+    at: Duration,
+    counters: HostCounters,
+    /// Runs of a program of the agent that the kernel skipped.
+    skipped_runs: u64,
+    full_listeners: Vec<Listener>,
+    /// Connections that waited to be accepted and how many may, by local port; ports where none did are left out.
+    waiting: BTreeMap<u16, (u32, u32)>,
+}
+
+/// Connections that wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The first reading since which some waited in every one.
+    pub since: Duration,
+    /// How many wait now.
+    pub backlog: u32,
+    /// How many may.
+    pub limit: u32,
+}
+
+/// The readings of one window, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct HostLog {
+    steps: VecDeque<Step>,
+}
+
+impl HostLog {
+    /// Takes in a reading, and forgets what is older than `keep_from`. Without one `before` it is the baseline of the
+    /// counters. Only listeners on ports that are `watched` are of interest.
+    pub fn record(
+        &mut self,
+        sample: &Sample,
+        before: Option<&Sample>,
+        watched: impl Fn(u16) -> bool,
+        keep_from: Duration,
+    ) {
+        while self.steps.front().is_some_and(|step| step.at < keep_from) {
+            self.steps.pop_front();
+        }
+        let mut step = Step {
+            at: sample.at,
+            counters: sample.host.since(&before.map_or(sample.host, |before| before.host)),
+            skipped_runs: growth(
+                sample.loss.recursion_misses,
+                before.map_or(0, |before| before.loss.recursion_misses),
+            ),
+            ..Step::default()
+        };
+        for listener in sample.listeners.iter().flatten().filter(|listener| watched(listener.port)) {
+            if listener.is_full() {
+                step.full_listeners.push(listener.clone());
+            }
+            if listener.backlog > 0 {
+                let (backlog, limit) = step.waiting.entry(listener.port).or_insert((0, 0));
+                *backlog += listener.backlog;
+                *limit += listener.backlog_limit;
+            }
+        }
+        self.steps.push_back(step);
+    }
+
+    fn since(&self, from: Duration) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |step| step.at > from)
+    }
+
+    /// Growth of the counters after `from`.
+    pub fn growth_since(&self, from: Duration) -> HostCounters {
+        let mut sum = HostCounters::default();
+        self.since(from).for_each(|step| sum.add(&step.counters));
+        sum
+    }
+
+    /// Whether the kernel skipped runs of a program of the agent after `from`.
+    pub fn skipped_runs_since(&self, from: Duration) -> bool {
+        self.since(from).any(|step| step.skipped_runs > 0)
+    }
+
+    /// The listener on a local port that was over its limit after `from`, the fullest reading.
+    pub fn full_listener(&self, local_port: u16, from: Duration) -> Option<&Listener> {
+        self.since(from)
+            .flat_map(|step| &step.full_listeners)
+            .filter(|listener| listener.port == local_port)
+            .max_by_key(|listener| listener.backlog)
+    }
+
+    /// Connections to a local port that wait to be accepted, if some did in the latest reading.
+    pub fn waiting(&self, local_port: u16) -> Option<Waiting> {
+        let (backlog, limit) = *self.steps.back()?.waiting.get(&local_port)?;
+        let unbroken = self.steps.iter().rev().take_while(|step| step.waiting.contains_key(&local_port));
+        Some(Waiting { since: unbroken.last()?.at, backlog, limit })
+    }
+}
