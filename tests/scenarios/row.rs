@@ -188,7 +188,7 @@ pub fn run(row: &Row, family: Family) {
     }
     let expected: BTreeSet<Expected> = (row.expected)(&plan).into_iter().collect();
     agent.wait_until("all that is expected and no more", PATIENCE, |lines| {
-        (open_findings(lines) == expected && last_verdict(lines) == Some(row.verdict)).then_some(())
+        (concluded(row, lines) == expected && last_verdict(lines) == Some(row.verdict)).then_some(())
     });
     for (node, belief) in probers.iter().zip(row.beliefs) {
         node.wait_for(belief, PATIENCE);
@@ -212,11 +212,22 @@ pub fn run(row: &Row, family: Family) {
     matrix::keep(row, &expected);
 }
 
+/// What is open at the end of these lines, but for what is said of a row just because it takes its time.
+fn concluded(row: &Row, lines: &[Value]) -> BTreeSet<Expected> {
+    let open = open_findings(lines).into_iter();
+    open.filter(|finding| !is_true_of_the_row(row, &finding.code.into(), &finding.severity.into())).collect()
+}
+
+/// Where the clients go elsewhere, none comes: a row that lasts long, as on a slow machine, hears of it.
+fn is_true_of_the_row(row: &Row, code: &Value, severity: &Value) -> bool {
+    row.clients == ClientPath::Elsewhere && code == "clients_missing" && severity == "note"
+}
+
 fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witness<'_>, plan: &Plan) {
     let shown = || format!("{}\n{}", ended.text, ended.errors);
     assert_eq!(ended.status.code(), Some(0), "{}", shown());
     assert_eq!(ended.errors, "", "nothing is said on standard error");
-    assert_eq!(&open_findings(&ended.lines), expected, "{}", shown());
+    assert_eq!(&concluded(row, &ended.lines), expected, "{}", shown());
     let codes: BTreeSet<_> = expected.iter().map(|finding| (finding.code, finding.class)).collect();
     // In the first moments a node may be late: a suspicion then is what the contract asks for.
     let is_early = |line: &Value| {
@@ -228,6 +239,7 @@ fn judge(row: &Row, expected: &BTreeSet<Expected>, ended: &Ended, witness: &Witn
     let is_full = codes.iter().any(|(code, _)| *code == "accept_queue_full");
     let is_explained = |line: &Value| is_full && line["code"] == "syn_cookies";
     let told = ended.lines.iter().filter(|line| line["kind"] == "finding");
+    let told = told.filter(|line| !is_true_of_the_row(row, &line["code"], &line["severity"]));
     for line in told.filter(|line| !is_early(line) && !is_explained(line)) {
         let named = (line["code"].as_str().unwrap_or(""), line["class"].as_str().unwrap_or(""));
         assert!(codes.contains(&named), "{named:?} was reported at a time\n{}", shown());
