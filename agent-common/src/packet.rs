@@ -45,6 +45,10 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_VLAN_SERVICE: u16 = 0x88a8;
 const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_ICMPV6: u8 = 58;
+const ICMP_UNREACHABLE: u8 = 3;
+const ICMPV6_UNREACHABLE: u8 = 1;
 
 /// IPv6 extension headers that are walked before giving up. RFC 8200 names six kinds; more is malice.
 const EXTENSION_HEADERS: usize = 6;
@@ -90,6 +94,30 @@ pub fn find_tcp_at_ip<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Loc
         6 => find_tcp6(bytes, offset),
         _ => None,
     }
+}
+
+/// Finds the TCP segment that an ICMP "destination unreachable" quotes (RFC 792; RFC 4443 section 3.1), behind a
+/// link-layer header of `link_bytes` (14: Ethernet without tags, which the host does not send in line; 0: none).
+#[inline(always)]
+pub fn find_tcp_quoted<B: Bytes + ?Sized>(bytes: &B, link_bytes: usize) -> Option<Location> {
+    let version_and_length = bytes.u8_at(link_bytes)?;
+    let (icmp, unreachable) = match version_and_length >> 4 {
+        4 if bytes.u8_at(link_bytes + 9)? == PROTOCOL_ICMP => {
+            (link_bytes + ((version_and_length & 0x0f) << 2) as usize, ICMP_UNREACHABLE)
+        }
+        6 if bytes.u8_at(link_bytes + 6)? == PROTOCOL_ICMPV6 => (link_bytes + 40, ICMPV6_UNREACHABLE),
+        _ => return None,
+    };
+    if bytes.u8_at(icmp)? != unreachable {
+        return None;
+    }
+    let quoted = icmp + 8;
+    if unreachable == ICMP_UNREACHABLE {
+        return find_tcp4(bytes, quoted);
+    }
+    // One with extension headers is not looked for: what answers a SYN quotes a SYN.
+    let is_tcp = bytes.u8_at(quoted)? >> 4 == 6 && bytes.u8_at(quoted + 6)? == PROTOCOL_TCP;
+    is_tcp.then_some(Location { ip: quoted, tcp: quoted + 40, ipv6: true })
 }
 
 #[inline(always)]

@@ -146,3 +146,35 @@ fn a_mapped_address_is_its_ipv4_address() {
     assert_eq!(Address::V6([1, 0, 0xffff, 7]).unmapped(), Address::V6([1, 0, 0xffff, 7]));
     assert_eq!(Address::V6([1, 0, 0, 9]).low(), 9);
 }
+
+#[test]
+fn an_unreachable_message_quotes_the_syn_it_answers() {
+    let icmp4 = |kind: u8, quoted: &[u8]| {
+        let mut packet = ipv4(0, 0, &[&[kind, 3, 0, 0, 0, 0, 0, 0], quoted].concat());
+        packet[9] = 1;
+        packet
+    };
+    let icmp6 = |kind: u8, quoted: &[u8]| ipv6(58, &[&[kind, 4, 0, 0, 0, 0, 0, 0], quoted].concat());
+    let (syn4, syn6) = (ipv4(1, 0, &tcp(flags::SYN)), ipv6(6, &tcp(flags::SYN)));
+    for (packet, source) in
+        [(icmp4(3, &syn4), Address::V4(0x0a00_0117)), (icmp6(1, &syn6), Address::V6([0xfd00_0000, 0, 0, 1]))]
+    {
+        for link_bytes in [0, 14] {
+            let bytes = [&vec![0; link_bytes][..], &packet].concat();
+            let found = find_tcp_quoted(&bytes[..], link_bytes).expect("a quoted segment");
+            assert_eq!(found.flags(&bytes[..]), Some(flags::SYN));
+            assert_eq!(found.ports(&bytes[..]), Some((40000, 8080)));
+            assert_eq!(found.source(&bytes[..]), Some(source));
+            for length in 0..bytes.len() {
+                // Cut anywhere, it is refused or read as far as it goes.
+                let _ =
+                    find_tcp_quoted(&bytes[..length], link_bytes).map(|found| found.flags(&bytes[..length]));
+            }
+        }
+    }
+    // An echo reply, a packet too big, a datagram, a segment that is not quoted.
+    for packet in [icmp4(0, &syn4), icmp6(2, &syn6), icmp6(1, &ipv6(17, &[0; 8])), syn4.clone(), syn6.clone()]
+    {
+        assert_eq!(find_tcp_quoted(&packet[..], 0), None);
+    }
+}

@@ -12,7 +12,7 @@ pub struct Tally {
     pub answered: u64,
     /// Those of `answered` that carried no request socket: SYN cookies.
     pub cookies: u64,
-    /// RSTs at tc egress that answer a SYN (sequence number zero).
+    /// RSTs (sequence number zero) and ICMP messages at tc egress that refuse a SYN.
     pub refused: u64,
     /// SYN-ACKs the kernel sent again (`tcp:tcp_retransmit_synack`).
     pub synack_retransmits: u64,

@@ -1,4 +1,4 @@
-//! tc egress: what leaves a watched port in answer to a SYN.
+//! tc egress: what leaves a watched port in answer to a SYN. A firewall may refuse one by ICMP, too.
 
 use agent_common::packet::{self, Bytes};
 use aya_ebpf::programs::TcContext;
@@ -12,7 +12,7 @@ use crate::{
     target::fact,
 };
 
-/// Counts the packet if it is a SYN-ACK, or the RST that refuses a SYN, from a watched port.
+/// Counts the packet if it is a SYN-ACK from a watched port, or the RST or ICMP message that refuses a SYN.
 #[inline(always)]
 pub fn count(context: &TcContext) {
     let (start, end, length) = packet_bytes(context.skb.skb);
@@ -26,7 +26,9 @@ pub fn count(context: &TcContext) {
 
 #[inline(always)]
 fn count_in<B: Bytes>(context: &TcContext, bytes: &B) -> Option<()> {
-    let found = packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?;
+    let Some(found) = packet::find_tcp(bytes, fact!(link_header_bytes) as usize) else {
+        return count_unreachable(bytes);
+    };
     let tcp_flags = found.flags(bytes)?;
     let synack = packet::is_syn_ack(tcp_flags);
     if !synack && !packet::is_reset_ack(tcp_flags) {
@@ -44,6 +46,17 @@ fn count_in<B: Bytes>(context: &TcContext, bytes: &B) -> Option<()> {
         tallies::add_answered(slot, port_index, cookie);
     } else if found.sequence(bytes)? == 0 {
         tallies::add_refused(slot, port_index);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn count_unreachable<B: Bytes>(bytes: &B) -> Option<()> {
+    let found = packet::find_tcp_quoted(bytes, fact!(link_header_bytes) as usize)?;
+    if packet::is_syn(found.flags(bytes)?) {
+        let (_, port) = found.ports(bytes)?;
+        let port_index = ports::on_wire(port)?;
+        tallies::add_refused(source::slot(&found.source(bytes)?), port_index);
     }
     Some(())
 }

@@ -70,6 +70,30 @@ rows! {
         ..HEALTHY
     };
 
+    a_rule_refuses_one_node_with_a_reset => Row {
+        after: Some(|lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("input", &format!(
+                "{family} saddr {} tcp dport {} reject with tcp reset", lab.plan.node(0), lab.plan.port
+            ));
+        }),
+        expected: |plan| vec![Expected::of_probes("firewall_reject", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    a_rule_refuses_everybody_by_icmp => Row {
+        after: Some(|lab| lab.firewall("input", &format!("tcp dport {} reject", lab.plan.port))),
+        expected: |plan| vec![
+            Expected::of_probes("firewall_reject", "proven", &nodes(plan)),
+            Expected::of_clients("firewall_reject", "proven", plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     /// Connections that are tracked go on, a new one finds no room.
     the_connection_tracking_table_is_full => Row {
         after: Some(|lab| {

@@ -27,6 +27,8 @@ pub enum Code {
     AllowanceExceeded,
     /// Netfilter drops SYNs.
     HostFirewall,
+    /// Netfilter refuses SYNs aloud.
+    FirewallReject,
     /// The connection tracking table is full, so netfilter drops SYNs.
     ConntrackFull,
     /// The reverse path filter drops SYNs.
@@ -73,7 +75,7 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -82,6 +84,7 @@ impl Code {
         Self::NothingArrives,
         Self::AllowanceExceeded,
         Self::HostFirewall,
+        Self::FirewallReject,
         Self::ConntrackFull,
         Self::ReversePathFilter,
         Self::BpfDrop,
@@ -116,6 +119,7 @@ impl Code {
             Self::NothingArrives => "nothing_arrives",
             Self::AllowanceExceeded => "allowance_exceeded",
             Self::HostFirewall => "host_firewall",
+            Self::FirewallReject => "firewall_reject",
             Self::ConntrackFull => "conntrack_full",
             Self::ReversePathFilter => "reverse_path_filter",
             Self::BpfDrop => "bpf_drop",

@@ -31,7 +31,7 @@ pub struct Tally {
     pub synacks: u64,
     /// Of `synacks`, those without a request socket: SYN cookies.
     pub cookies: u64,
-    /// RSTs that answered a SYN.
+    /// RSTs and ICMP messages that refused a SYN.
     pub refused: u64,
     /// SYN-ACKs sent again.
     pub synack_retransmits: u64,

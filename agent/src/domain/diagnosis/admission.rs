@@ -67,6 +67,15 @@ pub const FIREWALL: Kind = Kind {
     advice: "Let tcp/{port} in from {whom} in this namespace's nftables or iptables rules (`nft list ruleset`).",
 };
 
+/// A rule that refuses aloud.
+pub const REJECT: Kind = Kind {
+    code: Code::FirewallReject,
+    dropped_by: "netfilter, with an answer that refuses them,",
+    advice: "A rule in this namespace refuses them (`reject` in `nft list ruleset`, REJECT in `iptables-save`): let \
+             tcp/{port} in from {whom} in front of it.",
+    ..FIREWALL
+};
+
 /// A drop in front of routing that no rule made and no reason explains.
 const NO_ROUTE_YET: Kind = Kind {
     dropped: Dropped::SynBeforeHook,

@@ -124,8 +124,8 @@ pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
     let (from, to) = case.settled_window();
     let told = track.between_and_next(from, to);
     let accounted = told.dropped()
-        // The same SYN, seen without a socket and answered with a reset.
-        + told.no_socket().max(told.refused)
+        // The same SYN, seen without a socket and answered with a reset; what netfilter refuses is among the dropped.
+        + told.no_socket().max(told.refused.saturating_sub(told.drops_with(Dropped::Syn, Meaning::Netfilter)))
         + told.drops_of(Dropped::DuplicateSyn)
         + told.drops_with(Dropped::Syn, Meaning::NotForThisHost)
         + told.drops_of(Dropped::SynAck)

@@ -1,4 +1,5 @@
-//! SYNs that netfilter threw away, and what made it do so: a rule, or a connection tracking table without room.
+//! SYNs that netfilter threw away, and what made it do so: a rule that drops, one that refuses aloud, or a connection
+//! tracking table without room.
 
 use crate::domain::{
     class::SourceClass,
@@ -24,7 +25,8 @@ struct FullTable {
 /// Adds what netfilter drops of the group, by cause.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
     let full_table = full_table(case);
-    let (mut by_table, mut by_rule) = (Hit::default(), Hit::default());
+    let (mut by_table, mut by_rule, mut by_reject) = (Hit::default(), Hit::default(), Hit::default());
+    let mut refusals = 0;
     for (key, track) in &group.members {
         let Some(trouble) = case.history.trouble(track, case.now, dropped, |step| step.admitted()) else {
             continue;
@@ -39,12 +41,27 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
                 continue;
             }
         }
-        by_rule.add(label, trouble.failed, trouble.of);
+        match rejected(case, track) {
+            0 => by_rule.add(label, trouble.failed, trouble.of),
+            answered => {
+                refusals += answered;
+                by_reject.add(label, trouble.failed, trouble.of);
+            }
+        }
     }
     if let Some(table) = full_table
         && by_table.failed > 0
     {
         findings.push(conntrack_full(case, group, &table, by_table));
+    }
+    if by_reject.failed > 0 {
+        let mut finding = admission::finding(case, group, &admission::REJECT, by_reject);
+        // TCP's own refusals are told from others by drops without a socket, and some drops were not recorded.
+        if case.history.lacks_records(case.now) {
+            finding.confidence = Confidence::Inferred;
+        }
+        finding.evidence.push(Fact::count("refusals_sent", refusals, FactOrigin::Hook));
+        findings.push(finding);
     }
     if by_rule.failed > 0 {
         findings.push(admission::finding(case, group, &admission::FIREWALL, by_rule));
@@ -54,6 +71,13 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 /// SYNs that netfilter dropped.
 fn dropped(step: &Tally) -> u64 {
     step.drops_with(Dropped::Syn, Meaning::Netfilter)
+}
+
+/// Answers that refused a SYN, and that TCP did not send: it refuses what meets no socket. The kernel sends only so many
+/// ICMP messages a second (net.ipv4.icmp_ratelimit), so there may be fewer than drops.
+fn rejected(case: &Case<'_>, track: &Track) -> u64 {
+    let recent = case.recent(track);
+    recent.refused.saturating_sub(recent.no_socket()).min(dropped(&recent))
 }
 
 fn dropped_while_full(case: &Case<'_>, track: &Track) -> u64 {

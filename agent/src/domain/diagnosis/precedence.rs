@@ -11,6 +11,7 @@ const EXPLAINS: &[(Code, Code)] = &[
     (Code::ReplyDropped, Code::AcceptQueueFull),
     (Code::NoReturnRoute, Code::ReplyLost),
     (Code::HostFirewall, Code::NoReturnRoute),
+    (Code::FirewallReject, Code::NoReturnRoute),
     (Code::ConntrackFull, Code::NoReturnRoute),
     (Code::AcceptQueueFull, Code::SynCookies),
     // Lost replies leave handshakes open, until cookies are sent.

@@ -143,3 +143,70 @@ fn a_table_with_room_again_clears_the_finding() {
     });
     assert_eq!(codes(&story), []);
 }
+
+fn reject(story: &mut Story, key: TallyKey) {
+    story.drop(key, "NETFILTER_DROP");
+    story.tally(key).refused += 1;
+}
+
+#[test]
+fn a_rule_that_refuses_is_told_from_one_that_drops() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        reject(story, NODE_A);
+        story.drop(NODE_B, "NETFILTER_DROP");
+    });
+    assert_eq!(
+        story.conclusions(),
+        [
+            (Code::FirewallReject, Confidence::Proven, nodes(&[A])),
+            (Code::HostFirewall, Confidence::Proven, nodes(&[B]))
+        ]
+    );
+    assert!(story.findings()[0].advice.contains("reject"));
+}
+
+#[test]
+fn refusals_may_be_fewer_than_drops() {
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        (0..10).for_each(|_| story.drop(CLIENTS, "NETFILTER_DROP"));
+        story.tally(CLIENTS).refused += 1;
+        if second.is_multiple_of(10) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+    });
+    assert_eq!(codes(&story), [(Code::FirewallReject, Confidence::Proven)]);
+}
+
+#[test]
+fn refusals_of_tcp_itself_are_no_rule() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
+    story.probes(20, |story| {
+        for node in [NODE_A, NODE_B] {
+            story.drop(node, "NO_SOCKET");
+            story.tally(node).refused += 1;
+        }
+    });
+    assert_eq!(codes(&story), [(Code::NoListener, Confidence::Proven)]);
+    // A rule that drops comes on top: no answer of its own is seen.
+    story.probes(20, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.drop(NODE_B, "NETFILTER_DROP");
+    });
+    assert!(codes(&story).contains(&(Code::HostFirewall, Confidence::Proven)), "{:?}", codes(&story));
+    assert!(!codes(&story).iter().any(|(code, _)| *code == Code::FirewallReject), "{:?}", codes(&story));
+}
+
+#[test]
+fn without_all_records_a_rule_that_refuses_is_inferred() {
+    let mut story = Story::new();
+    story.sample.loss.drops = 1;
+    story.probes(40, |story| {
+        reject(story, NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(codes(&story), [(Code::FirewallReject, Confidence::Inferred)]);
+}
