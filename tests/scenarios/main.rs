@@ -22,6 +22,7 @@ mod node;
 mod packets;
 mod privileges;
 mod row;
+mod rules;
 mod software;
 mod targets;
 mod turns;

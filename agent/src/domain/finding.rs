@@ -197,6 +197,8 @@ pub enum FactOrigin {
     Netstat,
     /// The socket table.
     SocketTable,
+    /// The rules of nftables.
+    Nftables,
     /// The connection tracking table.
     Conntrack,
     /// The interface's own counters.
@@ -214,6 +216,7 @@ impl FactOrigin {
             Self::Hook => "hook",
             Self::Netstat => "netstat",
             Self::SocketTable => "socket_table",
+            Self::Nftables => "nftables",
             Self::Conntrack => "conntrack",
             Self::Interface => "interface",
             Self::Settings => "settings",

@@ -10,6 +10,7 @@ use crate::domain::{
     health::Protocol,
     host_counters::HostCounters,
     host_log::{HostLog, Waiting},
+    rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
     tally::Tally,
@@ -68,6 +69,7 @@ pub struct History {
     tracks: BTreeMap<TallyKey, Track>,
     host: HostLog,
     conntrack: ConntrackLog,
+    rules: RuleLog,
     latest: Sample,
     has_sample: bool,
     /// Interval of the slowest node whose rhythm is known.
@@ -83,6 +85,7 @@ impl History {
             tracks: BTreeMap::new(),
             host: HostLog::default(),
             conntrack: ConntrackLog::default(),
+            rules: RuleLog::default(),
             latest: Sample::default(),
             has_sample: false,
             learned: None,
@@ -92,7 +95,7 @@ impl History {
 
     /// Takes in one observation. The first one is the baseline for the counters of the namespace; the tallies begin
     /// at zero with the programs. `sources` says whose rhythm is that of a health check.
-    pub fn observe(&mut self, sample: Sample, sources: &SourceTable) {
+    pub fn observe(&mut self, mut sample: Sample, sources: &SourceTable) {
         let at = sample.at;
         let keep_from = at.saturating_sub(self.window());
         for (key, tally) in &sample.tallies {
@@ -114,6 +117,7 @@ impl History {
         }
         let before = self.has_sample.then_some(&self.latest);
         self.host.record(&sample, before, |port| watches(&self.watch, &self.translated, port), keep_from);
+        self.rules.observe(at, sample.rules.take(), keep_from);
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
@@ -214,6 +218,11 @@ impl History {
             return None;
         }
         Some(Trouble { failed, of: failed + passed })
+    }
+
+    /// What rules of nftables counted.
+    pub const fn rules(&self) -> &RuleLog {
+        &self.rules
     }
 
     /// When the connection tracking table was full.

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod ledger;
 pub mod reason;
 pub mod rhythm;
+pub mod rules;
 pub mod sample;
 pub mod sources;
 pub mod stage;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use crate::domain::{conntrack::Conntrack, host_counters::HostCounters, stage::Stage, tally::Tally};
+use crate::domain::{
+    conntrack::Conntrack, host_counters::HostCounters, rules::Rules, stage::Stage, tally::Tally,
+};
 
 /// Which tally: a source slot and a watched port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +26,8 @@ pub struct Sample {
     pub host: HostCounters,
     /// Connection tracking of the namespace; `None` where there is none.
     pub conntrack: Option<Conntrack>,
+    /// Rules of nftables that drop and count; read once, and then only when netfilter dropped something new.
+    pub rules: Option<Rules>,
     /// TCP listeners of the namespace; `None` when they could not be read.
     pub listeners: Option<Vec<Listener>>,
     /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod maps;
 pub mod namespace;
 pub mod netlink;
+pub mod nftables;
 pub mod node;
 pub mod observer;
 pub mod privileges;

@@ -14,6 +14,8 @@ use aya_log::EbpfLogger;
 use crate::{
     domain::{
         answers::Answers,
+        reason::Meaning,
+        rules::Rules,
         sample::{BlindSpot, Loss, Sample, TallyKey},
         sources::SourceTable,
         stage::Stage,
@@ -27,6 +29,7 @@ use crate::{
         interface::{self, Interface, InterfaceError},
         maps::{MapAccessError, Maps, RecentSender},
         namespace::{Namespace, NamespaceError},
+        nftables,
         programs::{LoadError, Programs, Sizes},
         sockets, tcx,
     },
@@ -94,6 +97,8 @@ pub struct Observer {
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     allowances: AllowanceReader,
     lost_sources: u64,
+    /// Drops by netfilter when the rules were last read.
+    rules_read_at: Option<u64>,
     blind_spots: Vec<BlindSpot>,
 }
 
@@ -144,8 +149,19 @@ impl Observer {
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         let allowances = AllowanceReader::default();
-        let lost_sources = 0;
-        Ok(Self { target, facts, programs, attachment, maps, log, allowances, lost_sources, blind_spots })
+        let (lost_sources, rules_read_at) = (0, None);
+        Ok(Self {
+            target,
+            facts,
+            programs,
+            attachment,
+            maps,
+            log,
+            allowances,
+            lost_sources,
+            rules_read_at,
+            blind_spots,
+        })
     }
 
     /// What is watched.
@@ -237,7 +253,7 @@ impl Observer {
         let link = link.ok_or(ObserveError::InterfaceGone(name))?;
         host.interface_packets = link.received_packets;
         let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
-        let tallies = self.tallies(sources)?;
+        let (tallies, rules) = self.tallies_and_rules(sources)?;
         let elsewhere = self.maps.elsewhere()?;
         let loss = self.maps.loss()?;
         Ok(Sample {
@@ -245,6 +261,7 @@ impl Observer {
             tallies,
             host,
             conntrack,
+            rules,
             listeners,
             elsewhere: elsewhere
                 .into_iter()
@@ -261,6 +278,26 @@ impl Observer {
                 shipping_lines: 0,
             },
         })
+    }
+
+    /// The tallies and, when netfilter dropped something new, the rules that may have: read while nothing more was dropped,
+    /// so that their counters can be held against the drops.
+    fn tallies_and_rules(&mut self, sources: &SourceTable) -> Result<TalliesAndRules, ObserveError> {
+        const ATTEMPTS: u32 = 3;
+        let mut tallies = self.tallies(sources)?;
+        for _ in 0..ATTEMPTS {
+            let dropped = netfilter_drops(&tallies);
+            if self.rules_read_at == Some(dropped) {
+                break;
+            }
+            let rules = self.target.namespace.run(nftables::dropping_rules)?.ok();
+            tallies = self.tallies(sources)?;
+            if netfilter_drops(&tallies) == dropped {
+                self.rules_read_at = Some(dropped);
+                return Ok((tallies, rules));
+            }
+        }
+        Ok((tallies, None))
     }
 
     fn tallies(&mut self, sources: &SourceTable) -> Result<BTreeMap<TallyKey, Tally>, ObserveError> {
@@ -303,6 +340,13 @@ impl Observer {
         };
         self.programs.object.programs().filter_map(|(_, program)| misses(program)).sum()
     }
+}
+
+type TalliesAndRules = (BTreeMap<TallyKey, Tally>, Option<Rules>);
+
+/// SYNs that netfilter dropped, of everybody.
+fn netfilter_drops(tallies: &BTreeMap<TallyKey, Tally>) -> u64 {
+    tallies.values().map(|tally| tally.drops_with(Dropped::Syn, Meaning::Netfilter)).sum()
 }
 
 impl Drop for Observer {

@@ -7,6 +7,7 @@ use crate::domain::{
     diagnosis::{Case, Group, Hit, admission, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding},
     reason::Meaning,
+    rules::Rule,
     stage::{Place, Stage},
     tally::{Dropped, Tally},
     track::Track,
@@ -26,7 +27,7 @@ struct FullTable {
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
     let full_table = full_table(case);
     let (mut by_table, mut by_rule, mut by_reject) = (Hit::default(), Hit::default(), Hit::default());
-    let mut refusals = 0;
+    let (mut refusals, mut tracks) = (0, Vec::new());
     for (key, track) in &group.members {
         let Some(trouble) = case.history.trouble(track, case.now, dropped, |step| step.admitted()) else {
             continue;
@@ -42,7 +43,10 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
             }
         }
         match rejected(case, track) {
-            0 => by_rule.add(label, trouble.failed, trouble.of),
+            0 => {
+                by_rule.add(label, trouble.failed, trouble.of);
+                tracks.push(*track);
+            }
             answered => {
                 refusals += answered;
                 by_reject.add(label, trouble.failed, trouble.of);
@@ -64,8 +68,32 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
         findings.push(finding);
     }
     if by_rule.failed > 0 {
-        findings.push(admission::finding(case, group, &admission::FIREWALL, by_rule));
+        let finding = admission::finding(case, group, &admission::FIREWALL, by_rule);
+        findings.push(name_rule(case, group, &tracks, finding));
     }
+}
+
+/// Says which rule it was, where the counter of one, and of no other, grew by what was dropped of these sources, or of everybody.
+fn name_rule(case: &Case<'_>, group: &Group<'_>, tracks: &[&Track], mut finding: Finding) -> Finding {
+    let these = |from, to| tracks.iter().map(|track| dropped(&track.between(from, to))).sum();
+    let all = |from, to| case.history.tracks().map(|(_, track)| dropped(&track.between(from, to))).sum();
+    let rules = case.history.rules();
+    let Some((rule, packets)) = rules.culprit(these).or_else(|| rules.culprit(all)) else { return finding };
+    let Rule { family, table, chain, .. } = rule;
+    finding.summary.push_str(&format!(" ({rule})"));
+    finding.advice = format!(
+        "Let tcp/{} in from {} in that chain (`nft -a list chain {family} {table} {chain}`, rule handle {}).{}",
+        group.port,
+        group.class.whom(),
+        rule.handle,
+        admission::consequence(group.class)
+    );
+    finding.evidence.extend([
+        Fact::text("rule_table", format!("{family} {table}"), FactOrigin::Nftables),
+        Fact::text("rule_chain", chain.clone(), FactOrigin::Nftables),
+        Fact::count("rule_packets", packets, FactOrigin::Nftables),
+    ]);
+    finding
 }
 
 /// SYNs that netfilter dropped.

@@ -27,6 +27,7 @@ use crate::domain::{
     history::{History, Watch},
     host_counters::HostCounters,
     reason::Reason,
+    rules::{Rule, Rules},
     sample::{BlindSpot, Listener, Sample, TallyKey},
     sources::{OTHER_SLOT, Origin, SourceTable},
     tally::{Dropped, Tally},

@@ -210,3 +210,40 @@ fn without_all_records_a_rule_that_refuses_is_inferred() {
     });
     assert_eq!(codes(&story), [(Code::FirewallReject, Confidence::Inferred)]);
 }
+
+fn rule(chain: &str, handle: u64) -> Rule {
+    Rule { family: "inet", table: "local".to_owned(), chain: chain.to_owned(), handle }
+}
+
+/// A story in which netfilter drops one node's probes, while the counters of two rules grow so much a probe.
+fn dropped_by_rules(one: u64, two: u64) -> Story {
+    let mut story = Story::new();
+    let mut rules = Rules::from([(rule("input", 4), 100), (rule("other", 5), 7)]);
+    story.sample.rules = Some(rules.clone());
+    story.pass(1, |_, _| {});
+    story.probes(40, |story| {
+        story.drop(NODE_A, "NETFILTER_DROP");
+        story.serve(NODE_B);
+        *rules.entry(rule("input", 4)).or_default() += one;
+        *rules.entry(rule("other", 5)).or_default() += two;
+        story.sample.rules = Some(rules.clone());
+    });
+    story
+}
+
+#[test]
+fn the_rule_that_counted_the_drops_is_named() {
+    let finding = &dropped_by_rules(1, 3).findings()[0];
+    assert!(finding.summary.ends_with("(nft table inet local, chain input)"), "{}", finding.summary);
+    assert!(finding.advice.contains("nft -a list chain inet local input"), "{}", finding.advice);
+    assert!(finding.evidence.iter().any(|fact| fact.name == "rule_chain"));
+}
+
+#[test]
+fn rules_that_counted_something_else_are_not_named() {
+    for (one, two) in [(0, 3), (2, 0), (1, 1)] {
+        let finding = &dropped_by_rules(one, two).findings()[0];
+        assert_eq!(finding.code, Code::HostFirewall);
+        assert!(!finding.summary.contains("chain"), "{one} {two}: {}", finding.summary);
+    }
+}

@@ -1,0 +1,80 @@
+//! Which rule drops: named by its counter, or not at all.
+
+use lab::{
+    agent::Agent,
+    app::{App, Listen},
+    nlb::{Check, Node, Speech},
+    plan::{Family, Plan},
+    topology::Topology,
+};
+
+use crate::{row::PATIENCE, turns};
+
+const NAME: &str = "(nft table inet host, chain input)";
+
+/// The summary of `host_firewall` once it is about `drops` SYNs or more, where rules drop the probes of a node.
+fn summary(family: Family, rules: &str, drops: u64) -> String {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(family));
+    let plan = &lab.plan;
+    lab.firewall("input", &rules.replace("PORT", &plan.port.to_string()));
+    let arguments = format!(
+        "--port {} --nlb {} --health-interval {}ms --interval 200ms",
+        plan.port,
+        plan.node(0),
+        plan.interval.as_millis()
+    );
+    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let mut agent = Agent::trace(&lab.task, &arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    let check = Check {
+        speech: Speech::Tcp,
+        interval: plan.interval,
+        timeout: plan.interval,
+        unhealthy_threshold: 2,
+        healthy_threshold: 2,
+    };
+    let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
+    let summary = agent.wait_until("a firewall that dropped several SYNs", PATIENCE, |lines| {
+        let latest =
+            lines.iter().rev().find(|line| line["kind"] == "finding" && line["code"] == "host_firewall")?;
+        (latest["syns_dropped"].as_u64() >= Some(drops))
+            .then(|| latest["summary"].as_str().unwrap_or_default().to_owned())
+    });
+    agent.stop();
+    drop((node, app));
+    summary
+}
+
+macro_rules! both_families {
+    ($($name:ident => $check:expr;)*) => {
+        $(mod $name {
+            use super::*;
+
+            #[test]
+            fn ipv4() {
+                ($check)(Family::V4);
+            }
+
+            #[test]
+            fn ipv6() {
+                ($check)(Family::V6);
+            }
+        })*
+    };
+}
+
+both_families! {
+    a_rule_that_counts_what_it_drops_is_named => |family| {
+        let summary = summary(family, "tcp dport PORT counter drop", 3);
+        assert!(summary.ends_with(NAME), "{summary}");
+    };
+    a_rule_that_does_not_count_is_not_named => |family| {
+        let summary = summary(family, "tcp dport PORT drop", 3);
+        assert!(!summary.contains("chain"), "{summary}");
+    };
+    a_counter_that_does_not_drop_is_not_named => |family| {
+        let rules = "tcp dport PORT counter\nadd rule inet host input tcp dport PORT drop";
+        let summary = summary(family, rules, 3);
+        assert!(!summary.contains("chain"), "{summary}");
+    };
+}
