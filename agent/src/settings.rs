@@ -96,6 +96,8 @@ pub struct Settings {
     pub attach: AttachMode,
     /// Entries of the drop table.
     pub drop_entries: u32,
+    /// Where to write what every conclusion rests on.
+    pub record_evidence: Option<PathBuf>,
     /// Panic after this time, for tests that nothing is left behind then.
     #[cfg(debug_assertions)]
     pub panic_after: Option<Duration>,
@@ -116,6 +118,9 @@ pub enum SettingsError {
     /// One prefix, two classes.
     #[error("{0} is given both to --nlb and to --client: name it once")]
     TwoClasses(IpNet),
+    /// One file, many stories.
+    #[error("--record-evidence writes the story of one target: name at most one --netns")]
+    ManyToRecord,
     /// A build without the AWS SDK.
     #[error(
         "--cloudwatch-log-group: this agent was built without shipping to CloudWatch Logs; take a released one, or build \
@@ -136,6 +141,9 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
         if self.all_namespaces && self.ports.is_empty() {
             return Err(SettingsError::AllWithoutPort);
+        }
+        if self.record_evidence.is_some() && (self.all_namespaces || self.namespaces.len() > 1) {
+            return Err(SettingsError::ManyToRecord);
         }
         let count = self.all_ports(&self.ports).len();
         if count > MAX_PORTS {

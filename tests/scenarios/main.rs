@@ -21,6 +21,7 @@ mod neighbours;
 mod node;
 mod packets;
 mod privileges;
+mod promptness;
 mod row;
 mod rules;
 mod software;

@@ -2,8 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     net::IpAddr,
-    thread::sleep,
+    thread::{self, sleep},
     time::Duration,
 };
 
@@ -163,7 +164,7 @@ pub fn run(row: &Row, family: Family) {
     let xdp = (row.xdp_drops)(&plan).map(|source| {
         Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
     });
-    let mut agent = Agent::trace(&topology.task, &arguments(row, &plan));
+    let mut agent = Agent::trace(&topology.task, &[arguments(row, &plan), recording()].concat());
     let tc = (row.tc_drops)(&plan).map(|source| {
         Others::tc_dropping(&topology.task, &plan.task.interface, source)
             .expect("the kernel takes a tc program")
@@ -289,6 +290,15 @@ fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
         ClientPath::Translated | ClientPath::Proxied => String::new(),
     });
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// `LAB_RECORD`: a directory for what the agent's conclusions rest on, a file per row, to be replayed without a kernel.
+fn recording() -> Vec<String> {
+    let (Ok(directory), Some(test)) = (env::var("LAB_RECORD"), thread::current().name().map(str::to_owned))
+    else {
+        return Vec::new();
+    };
+    vec!["--record-evidence".to_owned(), format!("{directory}/{}.jsonl", test.replace("::", "-"))]
 }
 
 fn start_nodes(row: &Row, topology: &Topology, health_port: Option<u16>) -> Vec<Node> {

@@ -172,8 +172,12 @@ impl Request<'_> {
         }
     }
 
-    /// The body, once all of it is there.
-    fn answer(&self, received: &[u8], is_at_end: bool) -> Result<Option<Vec<u8>>, HttpError> {
+    /// The body, once all of it is there; `None` while more of it is to come.
+    ///
+    /// # Errors
+    ///
+    /// When what came is no answer with status 200 within the limits, or ends early.
+    pub fn answer(&self, received: &[u8], is_at_end: bool) -> Result<Option<Vec<u8>>, HttpError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
         let parsed = head.parse(received).map_err(|error| self.malformed(&error.to_string()))?;

@@ -35,7 +35,7 @@ impl Containers {
     }
 
     /// Reads the answer; what does not look as expected is left out.
-    fn from_json(answer: &Value) -> Self {
+    pub fn from_json(answer: &Value) -> Self {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let mut containers = BTreeMap::new();
         for task in answer["Tasks"].as_array().into_iter().flatten() {

@@ -4,12 +4,15 @@
 //! counts them (Amazon EC2 User Guide, "Monitor network performance for ENA settings"); a veth or a branch interface does
 //! not.
 
+use serde::Serialize;
+
 use crate::domain::tally::growth;
 
 /// Packets that went beyond what the instance is allowed, cumulative since the driver's last reset.
 ///
 /// Only what concerns inbound SYNs. A counter that the driver does not have is `None`, never zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Allowances {
     /// Queued or dropped, because the inbound bandwidth was used up.
     pub bandwidth_in: Option<u64>,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::domain::tally::growth;
 
 /// Counts of one (source, port), cumulative or as a difference; the last three are levels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Answers {
     /// Proxy protocol v2 headers at the begin of a connection.
     pub proxy_openings: u64,

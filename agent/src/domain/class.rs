@@ -51,7 +51,8 @@ impl SourceClass {
 }
 
 /// What a source is by its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub enum Role {
     /// An NLB node (`--nlb`).
     Node,
@@ -62,7 +63,8 @@ pub enum Role {
 }
 
 /// What is known of client address preservation (`--client-ip`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub enum ClientIp {
     /// Clients keep their address: from a node come probes only.
     Preserved,
@@ -74,7 +76,8 @@ pub enum ClientIp {
 }
 
 /// What the operator said about the target group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Priors {
     /// `--client-ip`.
     pub client_ip: ClientIp,

@@ -2,10 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::Serialize;
+
 use crate::domain::tally::growth;
 
 /// The table at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Conntrack {
     /// Connections in it.
     pub entries: u64,

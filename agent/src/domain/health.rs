@@ -1,9 +1,12 @@
 //! What is known of a target group's health check beyond its port and interval.
 
+use serde::Serialize;
+
 use std::time::Duration;
 
 /// How an NLB node asks (AWS, NLB health check settings).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub enum Protocol {
     /// Opens a connection and closes it.
     Tcp,

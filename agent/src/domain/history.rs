@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use serde::Serialize;
+
 use crate::domain::{
     class::{Priors, SourceClass},
     conntrack::ConntrackLog,
@@ -32,7 +34,8 @@ pub const GRACE: Duration = Duration::from_secs(1);
 const YOUNG_TASK: Duration = Duration::from_secs(180);
 
 /// What the diagnosis was told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Watch {
     /// Addresses of the watched interface.
     pub addresses: Vec<IpAddr>,

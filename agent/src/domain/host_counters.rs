@@ -1,9 +1,12 @@
 //! Counters of a network namespace and its interface that are nobody's in particular. One that is not there is `None`.
 
+use serde::Serialize;
+
 use crate::domain::{allowances::Allowances, tally::growth};
 
 /// Counters of one network namespace, cumulative since it exists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct HostCounters {
     /// `TcpExt: ListenOverflows`: SYNs or final ACKs refused because an accept queue was full.
     pub listen_overflows: Option<u64>,

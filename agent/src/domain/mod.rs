@@ -18,6 +18,7 @@ pub mod host_counters;
 pub mod host_log;
 pub mod identity;
 pub mod ledger;
+pub mod pairs;
 pub mod reason;
 pub mod rhythm;
 pub mod rules;

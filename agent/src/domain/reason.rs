@@ -3,8 +3,11 @@
 //! Names are those of the running kernel's `enum skb_drop_reason` without the prefix; a reason this kernel has and
 //! this table does not know is a host drop by its own name.
 
+use serde::Serialize;
+
 /// Why a packet was dropped: the running kernel's name for it, or `reason 77` where it has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Reason(pub &'static str);
 
 /// On a kernel without drop reasons.

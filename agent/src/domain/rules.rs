@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
 use crate::domain::tally::growth;
 
 /// A rule that drops and counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Rule {
     /// `inet`, `ip`, `ip6`, `netdev`, `bridge`.
     pub family: &'static str,

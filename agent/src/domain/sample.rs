@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use serde::Serialize;
+
 use crate::domain::{
-    conntrack::Conntrack, host_counters::HostCounters, rules::Rules, stage::Stage, tally::Tally,
+    conntrack::Conntrack, host_counters::HostCounters, pairs, rules::Rules, stage::Stage, tally::Tally,
 };
 
 /// Which tally: a source slot and a watched port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct TallyKey {
     /// Source slot (see [`crate::domain::sources`]).
     pub slot: u32,
@@ -16,21 +19,25 @@ pub struct TallyKey {
 }
 
 /// Everything read at one moment from one target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default, bound(deserialize = "'de: 'static")))]
 pub struct Sample {
     /// When, since the agent began to watch.
     pub at: Duration,
     /// Cumulative tallies since attach; those that are all zero may be left out.
+    #[serde(with = "pairs")]
     pub tallies: BTreeMap<TallyKey, Tally>,
     /// Counters of the target's network namespace.
     pub host: HostCounters,
     /// Connection tracking of the namespace; `None` where there is none.
     pub conntrack: Option<Conntrack>,
     /// Rules of nftables that drop and count; read once, and then only when netfilter dropped something new.
+    #[serde(with = "pairs::optional")]
     pub rules: Option<Rules>,
     /// TCP listeners of the namespace; `None` when they could not be read.
     pub listeners: Option<Vec<Listener>>,
     /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).
+    #[serde(with = "pairs")]
     pub elsewhere: BTreeMap<(u32, u16), u64>,
     /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of the agent.
     pub foreign_xdp: Option<String>,
@@ -41,7 +48,8 @@ pub struct Sample {
 }
 
 /// A TCP listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Listener {
     /// Address it is bound to; unspecified for all.
     pub address: IpAddr,
@@ -72,7 +80,8 @@ impl Listener {
 }
 
 /// What the agent itself failed to record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Loss {
     /// Drops that found the drop table full.
     pub drops: u64,
@@ -101,7 +110,8 @@ impl Loss {
 }
 
 /// Something this host does not let the agent see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct BlindSpot {
     /// Stable id.
     pub id: &'static str,

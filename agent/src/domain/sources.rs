@@ -7,6 +7,8 @@ use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
+use serde::Serialize;
+
 use crate::domain::class::Role;
 
 /// The slot of everybody that no prefix names.
@@ -16,7 +18,8 @@ pub const OTHER_SLOT: u32 = 0;
 pub const TALLIED_ADDRESSES: u32 = 256;
 
 /// How a source came to be named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub enum Origin {
     /// By address or prefix on the command line.
     Flag,
@@ -29,7 +32,8 @@ pub enum Origin {
 }
 
 /// One named source: an address or a prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Source {
     /// Its addresses.
     pub network: IpNet,
@@ -86,7 +90,8 @@ pub enum SourceError {
 }
 
 /// The named sources of one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct SourceTable {
     sources: Vec<Source>,
     next_slot: u32,

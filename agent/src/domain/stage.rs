@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// How far a connection attempt came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// SYN seen at the interface.

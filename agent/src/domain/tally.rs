@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::domain::{
     answers::Answers,
+    pairs,
     reason::{Meaning, Reason},
 };
 
 /// Which packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub enum Dropped {
     /// An inbound SYN that had been counted as arrived.
     Syn,
@@ -23,7 +27,8 @@ pub enum Dropped {
 }
 
 /// Counts of one (source, port).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default, bound(deserialize = "'de: 'static")))]
 pub struct Tally {
     /// SYNs seen at the interface, retransmitted ones included.
     pub arrived: u64,
@@ -52,6 +57,7 @@ pub struct Tally {
     /// How the application took connections.
     pub answers: Answers,
     /// Dropped packets by what and why.
+    #[serde(with = "pairs")]
     pub drops: BTreeMap<(Dropped, Reason), u64>,
 }
 

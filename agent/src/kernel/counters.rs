@@ -23,7 +23,7 @@ pub fn conntrack() -> Option<Conntrack> {
 
 /// A line of names, then one of hexadecimal values for each CPU; `entries` is that of the whole namespace in each
 /// (ct_cpu_seq_show, net/netfilter/nf_conntrack_standalone.c, v6.1).
-fn parse_conntrack(table: &str, limit: &str) -> Option<Conntrack> {
+pub fn parse_conntrack(table: &str, limit: &str) -> Option<Conntrack> {
     let mut lines = table.lines();
     let names: Vec<_> = lines.next()?.split_whitespace().collect();
     let column = |name: &str| names.iter().position(|word| *word == name);

@@ -76,7 +76,7 @@ impl From<Message> for NetlinkPayload<Message> {
 }
 
 /// A rule that counts and drops, with the packets it counted; `None` for any other, and for what is malformed.
-fn parse(payload: &[u8]) -> Option<(Rule, u64)> {
+pub fn parse(payload: &[u8]) -> Option<(Rule, u64)> {
     let (header, attributes) = payload.split_at_checked(GENERIC_HEADER_BYTES)?;
     let expressions = find(attributes, NFTA_RULE_EXPRESSIONS)?;
     let (mut packets, mut drops) = (None, false);

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod json;
 pub mod pace;
 pub mod prometheus;
+pub mod recording;
 #[cfg(test)]
 mod schema;
 pub mod text;

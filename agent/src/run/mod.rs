@@ -10,6 +10,7 @@ mod follow;
 mod names;
 mod outbox;
 mod ready;
+mod recorder;
 mod say;
 mod signals;
 mod sink;

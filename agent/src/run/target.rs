@@ -17,7 +17,9 @@ use crate::{
         privileges::{self, Power},
     },
     output::view::TargetLabel,
-    run::{Failure, names::Names, say, sink::Sink, start, thrift::Thrift, watching::Watching},
+    run::{
+        Failure, names::Names, recorder::Recorder, say, sink::Sink, start, thrift::Thrift, watching::Watching,
+    },
     settings::{OnBlind, Settings},
 };
 
@@ -198,9 +200,10 @@ impl Target {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
+        let recorder = Recorder::begin(settings.record_evidence.as_deref())?;
         let watch = Watch { task_age: self.discovered.task_age(), ..settings.watch(addresses, ports) };
         let history = History::new(watch);
-        let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty());
+        let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty(), recorder);
         if settings.listen.is_some() {
             watching.keep_totals();
         }

@@ -22,6 +22,7 @@ use crate::{
         verdict::{State, Verdict, judge},
     },
     kernel::observer::{ObserveError, Observer},
+    run::recorder::Recorder,
 };
 
 /// Probes of every expected source that must be served before health is sure.
@@ -50,6 +51,7 @@ pub struct Watching {
     snapshots: VecDeque<(Duration, BTreeMap<TallyKey, Tally>)>,
     /// Counts that only grow, where somebody may ask for them.
     totals: Option<Totals>,
+    recorder: Recorder,
 }
 
 /// What a report is made of.
@@ -72,7 +74,14 @@ pub struct Summary<'a> {
 
 impl Watching {
     /// Begins with what the observer sees from now on.
-    pub fn new(observer: Observer, sources: SourceTable, history: History, is_nlb_named: bool) -> Self {
+    pub fn new(
+        observer: Observer,
+        sources: SourceTable,
+        history: History,
+        is_nlb_named: bool,
+        mut recorder: Recorder,
+    ) -> Self {
+        recorder.note("watch", &history.watch);
         Self {
             observer,
             sources,
@@ -85,6 +94,7 @@ impl Watching {
             strangers: BTreeSet::new(),
             snapshots: VecDeque::from([(Duration::ZERO, BTreeMap::new())]),
             totals: None,
+            recorder,
         }
     }
 
@@ -96,9 +106,13 @@ impl Watching {
     pub fn step(&mut self) -> Result<Vec<(FindingState, Finding)>, ObserveError> {
         let now = self.began.elapsed();
         let sample = self.observer.sample(now, &self.sources)?;
+        self.recorder.note("blind_spots", &self.observer.blind_spots());
+        self.recorder.note("sources", &self.sources);
+        self.recorder.sample(&sample);
         self.history.observe(sample, &self.sources);
         self.learn(now)?;
         self.follow_translation(now)?;
+        self.recorder.note("sources", &self.sources);
         if let Some(totals) = &mut self.totals {
             totals.update(&self.history, &self.sources);
         }
@@ -158,6 +172,7 @@ impl Watching {
                 Translation::To(local) => {
                     found |= self.history.local_port(port) != local;
                     self.history.follow(port, local);
+                    self.recorder.note("follow", &(port, local));
                     followed.push((port, local));
                 }
             }

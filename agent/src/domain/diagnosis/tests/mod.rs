@@ -4,6 +4,7 @@ mod absence;
 mod allowance;
 mod cookies;
 mod drops;
+mod golden;
 mod listener;
 mod netfilter;
 mod properties;
