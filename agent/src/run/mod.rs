@@ -7,6 +7,8 @@ mod check;
 mod endpoint;
 mod failure;
 mod follow;
+#[cfg(test)]
+mod golden;
 mod names;
 mod outbox;
 mod ready;

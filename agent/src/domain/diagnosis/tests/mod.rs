@@ -4,7 +4,6 @@ mod absence;
 mod allowance;
 mod cookies;
 mod drops;
-mod golden;
 mod listener;
 mod netfilter;
 mod properties;

@@ -9,8 +9,15 @@ use std::{env, fmt::Write as _, fs, path::Path};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::*;
-use crate::domain::ledger::Ledger;
+use crate::domain::{
+    diagnosis::{Case, diagnose},
+    finding::Finding,
+    history::{History, Watch},
+    ledger::Ledger,
+    sample::{BlindSpot, Sample},
+    sources::SourceTable,
+    verdict::judge,
+};
 
 /// One line of a recording.
 #[derive(Default, Deserialize)]
