@@ -69,40 +69,52 @@ pub fn worst(checks: &[Check]) -> State {
     checks.iter().map(|check| check.state).max().unwrap_or(State::Pass)
 }
 
-/// Findings that rest on what is seen of a stage. Those about absence rest on arrival.
-pub const fn findings_of(stage: Stage) -> &'static [Code] {
-    match stage {
-        Stage::Arrived => &[
-            Code::ProbesMissing,
-            Code::ProbesStopped,
-            Code::ProbesWithdrawn,
-            Code::ProbesPartial,
-            Code::ClientsMissing,
-            Code::NothingArrives,
-        ],
-        Stage::Admitted => &[
-            Code::HostFirewall,
-            Code::ReversePathFilter,
-            Code::BpfDrop,
-            Code::BadChecksum,
-            Code::HostDrop,
-            Code::ReplyDropped,
-        ],
-        Stage::Answered => {
-            &[Code::NoListener, Code::ListenerElsewhere, Code::NoReturnRoute, Code::AcceptQueueFull]
+/// The stages that have to be seen for a finding to be made. There is no arm for the rest: a new code does not compile
+/// before somebody has thought of it.
+pub const fn rests_on(code: Code) -> &'static [Stage] {
+    match code {
+        Code::ProbesMissing
+        | Code::ProbesStopped
+        | Code::ProbesWithdrawn
+        | Code::ProbesPartial
+        | Code::ClientsMissing
+        | Code::NothingArrives => &[Stage::Arrived],
+        // The driver's own counters say it, whatever hooks there are.
+        Code::AllowanceExceeded => &[],
+        // Reasons of drops.
+        Code::HostFirewall
+        | Code::FirewallReject
+        | Code::ConntrackFull
+        | Code::ReversePathFilter
+        | Code::BpfDrop
+        | Code::BadChecksum
+        | Code::HostDrop
+        | Code::SlowStart
+        | Code::ReplyDropped => &[Stage::Admitted],
+        // A reason of a drop, and the RST that went out.
+        Code::NoListener | Code::ListenerElsewhere => &[Stage::Admitted, Stage::Answered],
+        Code::NoReturnRoute | Code::SynCookies => &[Stage::Answered],
+        Code::AcceptQueueFull | Code::ReplyLost | Code::PortTranslated => {
+            &[Stage::Answered, Stage::Established]
         }
-        Stage::Established => &[Code::ReplyLost, Code::AcceptQueueFull],
-        Stage::Served => &[
-            Code::AppNotAccepting,
-            Code::ProbeHttpStatus,
-            Code::ProbeTimeout,
-            Code::AppReset,
-            Code::TlsMismatch,
-            Code::ProxyProtocolMismatch,
-            Code::SharedSource,
-        ],
+        Code::AppNotAccepting => &[Stage::Established],
+        Code::ProbeHttpStatus
+        | Code::ProbeTimeout
+        | Code::AppReset
+        | Code::TlsMismatch
+        | Code::ProxyProtocolMismatch
+        | Code::SharedSource => &[Stage::Served],
     }
 }
+
+/// Findings that cannot be made, or not for sure, while one of these stages is not seen.
+pub fn blinded(stages: &[Stage]) -> Vec<Code> {
+    let all = Code::ALL.into_iter();
+    all.filter(|code| rests_on(*code).iter().any(|stage| stages.contains(stage))).collect()
+}
+
+/// Stages that the tracepoints see.
+pub const OF_TRACEPOINTS: [Stage; 3] = [Stage::Admitted, Stage::Established, Stage::Served];
 
 #[cfg(test)]
 mod tests {
@@ -115,5 +127,25 @@ mod tests {
         assert_eq!(worst(&[]), State::Pass);
         assert_eq!(worst(&[Check::pass("kernel", "6.1"), warn.clone()]), State::Warn);
         assert_eq!(worst(&[fail, Check::pass("kernel", "6.1"), warn]), State::Fail);
+    }
+
+    #[test]
+    fn each_stage_has_findings_that_rest_on_it_and_the_drivers_counters_need_none() {
+        for stage in Stage::ALL {
+            assert!(!blinded(&[stage]).is_empty(), "{stage:?}");
+        }
+        let all = blinded(&Stage::ALL);
+        let others: Vec<_> = Code::ALL.into_iter().filter(|code| !all.contains(code)).collect();
+        assert_eq!(others, [Code::AllowanceExceeded]);
+        assert_eq!(blinded(&[]), []);
+    }
+
+    #[test]
+    fn without_drop_reasons_firewalls_are_not_named_and_absence_still_is() {
+        let lost = blinded(&[Stage::Admitted]);
+        for code in [Code::HostFirewall, Code::FirewallReject, Code::ConntrackFull, Code::NoListener] {
+            assert!(lost.contains(&code), "{code:?}");
+        }
+        assert!(!lost.contains(&Code::ProbesMissing) && !lost.contains(&Code::AppReset));
     }
 }

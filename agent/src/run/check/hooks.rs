@@ -3,7 +3,7 @@
 use crate::{
     discover::Discovered,
     domain::{
-        check::{Check, State, findings_of},
+        check::{Check, State, blinded},
         finding::Code,
         sample::BlindSpot,
         sources::SourceTable,
@@ -18,23 +18,6 @@ use crate::{
     run::{Failure, check::home::Home, start},
     settings::Settings,
 };
-
-/// Findings that rest on the tracepoints.
-pub const TRACEPOINT_FINDINGS: &[Code] = &[
-    Code::HostFirewall,
-    Code::ReversePathFilter,
-    Code::BpfDrop,
-    Code::BadChecksum,
-    Code::HostDrop,
-    Code::ReplyDropped,
-    Code::ReplyLost,
-    Code::NoListener,
-    Code::ListenerElsewhere,
-    Code::AppNotAccepting,
-    Code::ProbeHttpStatus,
-    Code::ProbeTimeout,
-    Code::AppReset,
-];
 
 /// What can be said about one target.
 pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered, home: Home) -> Vec<Check> {
@@ -101,14 +84,11 @@ fn blind(spot: &BlindSpot, home: Home) -> Check {
         "hct_egress" => "hook_egress".to_owned(),
         id => format!("hook_{}", id.trim_start_matches("hct_")),
     };
-    let mut codes: Vec<Code> = spot.stages.iter().flat_map(|stage| findings_of(*stage)).copied().collect();
-    codes.sort_unstable();
-    codes.dedup();
     let fix = match spot.id {
         "btf" | "drop_reasons" => home.btf(),
         _ => home.capabilities(),
     };
-    Check::lacks(state, id, spot.text.clone(), fix).blinds(&codes)
+    Check::lacks(state, id, spot.text.clone(), fix).blinds(&blinded(&spot.stages))
 }
 
 fn listeners(namespace: &Namespace, settings: &Settings) -> Vec<Check> {

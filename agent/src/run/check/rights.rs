@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     domain::{
-        check::{Check, State},
+        check::{Check, OF_TRACEPOINTS, State, blinded},
         finding::Code,
     },
     kernel::{
@@ -12,7 +12,7 @@ use crate::{
         facts,
         rights::{self, Capability},
     },
-    run::check::{home::Home, hooks::TRACEPOINT_FINDINGS},
+    run::check::home::Home,
     settings::Settings,
 };
 
@@ -75,7 +75,7 @@ fn btf(path: &Path, home: Home) -> Check {
     match Btf::from_file(path) {
         Ok(_) => Check::pass("btf", format!("{} can be read", path.display())),
         Err(error) => {
-            Check::lacks(State::Warn, "btf", error.to_string(), home.btf()).blinds(TRACEPOINT_FINDINGS)
+            Check::lacks(State::Warn, "btf", error.to_string(), home.btf()).blinds(&blinded(&OF_TRACEPOINTS))
         }
     }
 }
@@ -100,7 +100,7 @@ fn lockdown() -> Check {
             "kernel lockdown is in confidentiality mode: programs may not read kernel memory",
             "boot with lockdown=integrity; nobody can lower it while the kernel runs",
         )
-        .blinds(TRACEPOINT_FINDINGS),
+        .blinds(&blinded(&OF_TRACEPOINTS)),
         Some(mode) => Check::pass(
             "lockdown",
             format!("kernel lockdown is in mode {mode}, which allows all that is needed"),
