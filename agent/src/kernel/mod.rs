@@ -21,5 +21,7 @@ pub mod observer;
 pub mod privileges;
 pub mod programs;
 pub mod rights;
+pub mod rule_reader;
 pub mod sockets;
+pub mod tallies;
 mod tcx;

@@ -1,25 +1,21 @@
 //! Everything about one target: loads, attaches, reads, detaches.
 
 use std::{
-    collections::BTreeMap,
     io,
     os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
     time::Duration,
 };
 
-use agent_common::{config::Target as TargetFacts, drop::DropKind, tally::Manners};
+use agent_common::config::Target as TargetFacts;
 use aya_log::EbpfLogger;
 
 use crate::{
     domain::{
-        answers::Answers,
-        reason::Meaning,
         rules::Rules,
-        sample::{BlindSpot, Loss, Sample, TallyKey},
+        sample::{BlindSpot, Loss, Sample},
         sources::SourceTable,
         stage::Stage,
-        tally::{Dropped, Tally},
     },
     kernel::{
         attach::{AttachMode, Attachment},
@@ -31,7 +27,10 @@ use crate::{
         namespace::{Namespace, NamespaceError},
         nftables,
         programs::{LoadError, Programs, Sizes},
-        sockets, tcx,
+        rule_reader::RuleReader,
+        sockets,
+        tallies::{self, Tallies},
+        tcx,
     },
 };
 
@@ -97,8 +96,7 @@ pub struct Observer {
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     allowances: AllowanceReader,
     lost_sources: u64,
-    /// Drops by netfilter when the rules were last read.
-    rules_read_at: Option<u64>,
+    rules: RuleReader,
     blind_spots: Vec<BlindSpot>,
 }
 
@@ -148,8 +146,6 @@ impl Observer {
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
-        let allowances = AllowanceReader::default();
-        let (lost_sources, rules_read_at) = (0, None);
         Ok(Self {
             target,
             facts,
@@ -157,9 +153,9 @@ impl Observer {
             attachment,
             maps,
             log,
-            allowances,
-            lost_sources,
-            rules_read_at,
+            allowances: AllowanceReader::default(),
+            lost_sources: 0,
+            rules: RuleReader::default(),
             blind_spots,
         })
     }
@@ -280,54 +276,12 @@ impl Observer {
         })
     }
 
-    /// The tallies and, when netfilter dropped something new, the rules that may have: read while nothing more was dropped,
-    /// so that their counters can be held against the drops.
-    fn tallies_and_rules(&mut self, sources: &SourceTable) -> Result<TalliesAndRules, ObserveError> {
-        const ATTEMPTS: u32 = 3;
-        let mut tallies = self.tallies(sources)?;
-        for _ in 0..ATTEMPTS {
-            let dropped = netfilter_drops(&tallies);
-            if self.rules_read_at == Some(dropped) {
-                break;
-            }
-            let rules = self.target.namespace.run(nftables::dropping_rules)?.ok();
-            tallies = self.tallies(sources)?;
-            if netfilter_drops(&tallies) == dropped {
-                self.rules_read_at = Some(dropped);
-                return Ok((tallies, rules));
-            }
-        }
-        Ok((tallies, None))
-    }
-
-    fn tallies(&mut self, sources: &SourceTable) -> Result<BTreeMap<TallyKey, Tally>, ObserveError> {
-        let mut tallies: BTreeMap<TallyKey, Tally> = BTreeMap::new();
-        for slot in 0..sources.used() {
-            for (index, port) in self.target.ports.iter().enumerate() {
-                let counted = self.maps.tally(slot, index as u32)?;
-                if counted != agent_common::tally::Tally::default() {
-                    let manners = self.maps.manners(slot, index as u32)?;
-                    tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted, &manners));
-                }
-            }
-        }
-        for (key, count) in self.maps.drops()? {
-            let Some(port) = self.target.ports.get(key.port_index as usize) else { continue };
-            let what = match DropKind::from_number(key.kind) {
-                Some(DropKind::Syn) => Dropped::Syn,
-                Some(DropKind::SynBeforeHook) if self.facts.is_before_hook(key.reason) => {
-                    Dropped::SynBeforeHook
-                }
-                Some(DropKind::SynBeforeHook) => Dropped::SynUnplaced,
-                Some(DropKind::SynAck) => Dropped::SynAck,
-                Some(DropKind::DuplicateSyn) => Dropped::DuplicateSyn,
-                None => continue,
-            };
-            let reason = self.facts.reason(key.reason);
-            let tally = tallies.entry(TallyKey { slot: key.slot, port: *port }).or_default();
-            *tally.drops.entry((what, reason)).or_default() += count;
-        }
-        Ok(tallies)
+    fn tallies_and_rules(&mut self, sources: &SourceTable) -> Result<(Tallies, Option<Rules>), ObserveError> {
+        let Self { maps, facts, target, rules, .. } = self;
+        rules.read(
+            || Ok(tallies::read(maps, facts, &target.ports, sources)?),
+            || Ok(target.namespace.run(nftables::dropping_rules)?.ok()),
+        )
     }
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo.
@@ -342,13 +296,6 @@ impl Observer {
     }
 }
 
-type TalliesAndRules = (BTreeMap<TallyKey, Tally>, Option<Rules>);
-
-/// SYNs that netfilter dropped, of everybody.
-fn netfilter_drops(tallies: &BTreeMap<TallyKey, Tally>) -> u64 {
-    tallies.values().map(|tally| tally.drops_with(Dropped::Syn, Meaning::Netfilter)).sum()
-}
-
 impl Drop for Observer {
     fn drop(&mut self) {
         let attachment = &mut self.attachment;
@@ -356,35 +303,5 @@ impl Drop for Observer {
         if let Err(error) = self.target.namespace.run(|| attachment.detach()) {
             log::debug!("detaching: {error}");
         }
-    }
-}
-
-fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally {
-    Tally {
-        arrived: counted.arrived,
-        synacks: counted.answered,
-        cookies: counted.cookies,
-        refused: counted.refused,
-        synack_retransmits: counted.synack_retransmits,
-        established: counted.established,
-        served: counted.served,
-        unserved: counted.unserved,
-        probes_served: manners.probes_served,
-        probes_unserved: manners.probes_unserved,
-        clients: manners.clients,
-        tls_openings: manners.tls_openings,
-        answers: Answers {
-            proxy_openings: manners.proxy_openings,
-            http_answers: manners.http_answers,
-            tls_alerts: manners.tls_alerts,
-            probes_bad_status: manners.probes_bad_status,
-            probes_given_up: manners.probes_given_up,
-            probes_cut: manners.probes_cut,
-            clients_cut: manners.clients_cut,
-            bad_status: manners.bad_status,
-            tls_alert: manners.tls_alert,
-            wait: Duration::from_micros(manners.wait_microseconds),
-        },
-        drops: BTreeMap::new(),
     }
 }

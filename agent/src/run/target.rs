@@ -187,6 +187,8 @@ impl Target {
             ports: ports.clone(),
             workload: self.label.workload.clone(),
         };
+        // Before anything is hooked up: a bad path is the operator's to mend.
+        let recorder = Recorder::begin(settings.record_evidence.as_deref())?;
         let addresses = interface.addresses.clone();
         let target = observer::Target { namespace, interface, ports: ports.clone() };
         let options = Options {
@@ -200,7 +202,6 @@ impl Target {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
-        let recorder = Recorder::begin(settings.record_evidence.as_deref())?;
         let watch = Watch { task_age: self.discovered.task_age(), ..settings.watch(addresses, ports) };
         let history = History::new(watch);
         let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty(), recorder);
