@@ -26,13 +26,7 @@ impl Scene {
         let plan = &lab.plan;
         let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
         before(&lab);
-        let check = Check {
-            speech: Speech::Http,
-            interval: plan.interval,
-            timeout: plan.interval,
-            unhealthy_threshold: 2,
-            healthy_threshold: 2,
-        };
+        let check = Check::every(plan.interval, Speech::Http);
         let start = |number: usize| Node::start(&lab.nodes[number], plan.node(number), plan.target(), check);
         let nodes = vec![start(0), start(1)];
         Self { lab, _app: app, _nodes: nodes }

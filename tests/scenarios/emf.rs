@@ -43,13 +43,7 @@ impl Scene {
 
     fn probe(&self) -> Vec<Node> {
         let plan = &self.lab.plan;
-        let check = Check {
-            speech: Speech::Tcp,
-            interval: plan.interval,
-            timeout: plan.interval,
-            unhealthy_threshold: 2,
-            healthy_threshold: 2,
-        };
+        let check = Check::every(plan.interval, Speech::Tcp);
         let start =
             |number: usize| Node::start(&self.lab.nodes[number], plan.node(number), plan.target(), check);
         vec![start(0), start(1)]

@@ -164,13 +164,7 @@ fn a_young_tasks_missing_probes_are_suspected_and_an_old_ones_inferred() {
     let lab = Topology::new(Plan::draw(Family::V4));
     let plan = &lab.plan;
     let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-    let check = Check {
-        speech: Speech::Tcp,
-        interval: plan.interval,
-        timeout: plan.interval,
-        unhealthy_threshold: 2,
-        healthy_threshold: 2,
-    };
+    let check = Check::every(plan.interval, Speech::Tcp);
     let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
     let arguments = format!(
         "--port {} --nlb {} {} --health-interval {}ms --client-ip preserved --interval 400ms",

@@ -170,13 +170,7 @@ fn an_application_that_starts_late_is_refused_and_then_served() {
         plan.interval.as_millis()
     );
     let mut agent = Agent::trace(&lab.task, &arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    let check = Check {
-        speech: Speech::Tcp,
-        interval: plan.interval,
-        timeout: plan.interval,
-        unhealthy_threshold: 2,
-        healthy_threshold: 2,
-    };
+    let check = Check::every(plan.interval, Speech::Tcp);
     let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
     agent
         .wait_for("the refusal", PATIENCE, |line| line["kind"] == "finding" && line["code"] == "no_listener");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab::{
-    agent::{Agent, Ended},
+    agent::Agent,
     app::{App, Listen},
     client::Clients,
     forwarder::Forwarder,
@@ -19,13 +19,12 @@ use lab::{
     others::Others,
     plan::{Family, Plan},
     topology::Topology,
-    wait,
     witness::Witness,
 };
-use serde_json::Value;
 
 use crate::{
-    expected::{Expected, arrived, last_verdict, open_findings, wait_verdict},
+    expected::{Expected, last_verdict, wait_verdict},
+    judge::{concluded, judge},
     matrix, turns,
 };
 
@@ -216,79 +215,6 @@ pub fn run(row: &Row, family: Family) {
     matrix::keep(row, &expected);
 }
 
-/// What is open at the end of these lines, but for what is said of a row just because it takes its time.
-fn concluded(row: &Row, lines: &[Value]) -> BTreeSet<Expected> {
-    let open = open_findings(lines).into_iter();
-    open.filter(|finding| !is_true_of_the_row(row, &finding.code.into(), &finding.severity.into())).collect()
-}
-
-/// Where the clients go elsewhere, none comes: a row that lasts long, as on a slow machine, hears of it.
-fn is_true_of_the_row(row: &Row, code: &Value, severity: &Value) -> bool {
-    row.clients == ClientPath::Elsewhere && code == "clients_missing" && severity == "note"
-}
-
-/// `nobody_sent_for`: how long the agent watched before the lab had everybody sending.
-fn judge(
-    row: &Row,
-    expected: &BTreeSet<Expected>,
-    ended: &Ended,
-    witness: &Witness<'_>,
-    plan: &Plan,
-    nobody_sent_for: Duration,
-) {
-    let shown = || format!("{}\n{}", ended.text, ended.errors);
-    assert_eq!(ended.status.code(), Some(0), "{}", shown());
-    assert_eq!(ended.errors, "", "nothing is said on standard error");
-    assert_eq!(&concluded(row, &ended.lines), expected, "{}", shown());
-    let codes: BTreeSet<_> = expected.iter().map(|finding| (finding.code, finding.class)).collect();
-    // Nothing comes before the lab sends, and in the first moments a node may be late: a suspicion then is what the contract
-    // asks for. On a slow machine it is more than that.
-    let is_early = |line: &Value| {
-        let is_absence =
-            ["probes_missing", "clients_missing", "nothing_arrives"].iter().any(|code| line["code"] == *code);
-        let is_mild = line["confidence"] == "suspected" || line["state"] == "cleared";
-        let start = 3 * plan.interval + Duration::from_secs(1) * wait::pace();
-        let limit = nobody_sent_for + if is_mild { start } else { plan.interval };
-        is_absence && line["watched_seconds"].as_f64().is_some_and(|watched| watched <= limit.as_secs_f64())
-    };
-    // Before a queue is found to be full, its burst is answered with cookies, and what is in it is not accepted: that is so,
-    // and explained later.
-    let is_full = codes.iter().any(|(code, _)| *code == "accept_queue_full");
-    let is_explained =
-        |line: &Value| is_full && (line["code"] == "syn_cookies" || line["code"] == "app_not_accepting");
-    let told = ended.lines.iter().filter(|line| line["kind"] == "finding");
-    let told = told.filter(|line| !is_true_of_the_row(row, &line["code"], &line["severity"]));
-    for line in told.filter(|line| !is_early(line) && !is_explained(line)) {
-        let named = (line["code"].as_str().unwrap_or(""), line["class"].as_str().unwrap_or(""));
-        assert!(codes.contains(&named), "{named:?} was reported at a time\n{}", shown());
-    }
-    let stop = ended.lines.last().expect("a last line");
-    assert_eq!((&stop["kind"], &stop["verdict"]), (&"stop".into(), &row.verdict.into()), "{}", shown());
-    let lost =
-        ended.lines.iter().filter(|line| line["kind"] == "loss").any(|line| {
-            ["drops", "elsewhere", "recursion_misses", "sources"].iter().any(|kind| line[kind] != 0)
-        });
-    assert!(!lost, "records were lost\n{}", shown());
-
-    // Every SYN that the agent counted, nftables counted too.
-    let counted = arrived(&ended.lines, plan.port);
-    let seen = witness.counts();
-    for node in nodes(plan) {
-        let label = node.to_string();
-        if (row.tc_drops)(plan) == Some(node) {
-            // Dropped between the agent's hook and nftables.
-            assert_eq!(seen[&label], 0, "{}", shown());
-            continue;
-        }
-        assert_eq!(counted.get(&label).copied().unwrap_or(0), seen[&label], "{label}\n{}", shown());
-    }
-    if !matches!(row.clients, ClientPath::Translated | ClientPath::Proxied) {
-        let clients: u64 = plan.client.addresses.iter().map(|address| seen[&address.to_string()]).sum();
-        let label = plan.client.subnet.to_string();
-        assert_eq!(counted.get(&label).copied().unwrap_or(0), clients, "{label}\n{}", shown());
-    }
-}
-
 fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
     let [a, b] = nodes(plan);
     let mut text = format!(
@@ -320,13 +246,7 @@ fn recording() -> Vec<String> {
 
 fn start_nodes(row: &Row, topology: &Topology, health_port: Option<u16>) -> Vec<Node> {
     let plan = &topology.plan;
-    let check = Check {
-        speech: row.speech,
-        interval: plan.interval,
-        timeout: plan.interval,
-        unhealthy_threshold: 2,
-        healthy_threshold: 2,
-    };
+    let check = Check::every(plan.interval, row.speech);
     let mut target = plan.target();
     target.set_port(health_port.unwrap_or(plan.port));
     let start = |number: usize| {

@@ -1,7 +1,7 @@
 //! Which rule drops: named by its counter, or not at all.
 
 use lab::{
-    agent::Agent,
+    agent::{Agent, words},
     app::{App, Listen},
     nlb::{Check, Node, Speech},
     plan::{Family, Plan},
@@ -25,14 +25,8 @@ fn summary(family: Family, rules: &str, drops: u64) -> String {
         plan.interval.as_millis()
     );
     let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-    let mut agent = Agent::trace(&lab.task, &arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    let check = Check {
-        speech: Speech::Tcp,
-        interval: plan.interval,
-        timeout: plan.interval,
-        unhealthy_threshold: 2,
-        healthy_threshold: 2,
-    };
+    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let check = Check::every(plan.interval, Speech::Tcp);
     let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
     let summary = agent.wait_until("a firewall that dropped several SYNs", PATIENCE, |lines| {
         let latest =

@@ -35,6 +35,13 @@ pub struct Check {
     pub healthy_threshold: u32,
 }
 
+impl Check {
+    /// One that takes no longer than its interval; two probes in a row change the node's mind.
+    pub const fn every(interval: Duration, speech: Speech) -> Self {
+        Self { speech, interval, timeout: interval, unhealthy_threshold: 2, healthy_threshold: 2 }
+    }
+}
+
 /// What a node thinks of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Belief {

@@ -114,13 +114,7 @@ impl Node {
 
     /// Probes of all these tasks, until dropped.
     pub fn probe(&self, tasks: &[Task], interval: Duration) -> Vec<nlb::Node> {
-        let check = Check {
-            speech: Speech::Http,
-            interval: interval * wait::pace(),
-            timeout: interval * wait::pace(),
-            unhealthy_threshold: 2,
-            healthy_threshold: 2,
-        };
+        let check = Check::every(interval * wait::pace(), Speech::Http);
         let probe = |task: &Task| {
             nlb::Node::start(&self.home, self.balancer, (task.address, task.port).into(), check)
         };

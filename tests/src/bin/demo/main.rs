@@ -86,12 +86,6 @@ fn main() {
 }
 
 fn start_node(lab: &Topology, number: usize) -> Node {
-    let check = Check {
-        speech: Speech::Http,
-        interval: INTERVAL,
-        timeout: INTERVAL,
-        unhealthy_threshold: 2,
-        healthy_threshold: 2,
-    };
+    let check = Check::every(INTERVAL, Speech::Http);
     Node::start(&lab.nodes[number], lab.plan.node(number), lab.plan.target(), check)
 }
