@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
+
 use lab::{
     agent::{Agent, words},
     app::{App, Listen},
@@ -99,6 +101,41 @@ fn stays_calm(family: Family, shared: bool) {
     assert_ne!(last_verdict(&ended.lines), Some("fault"));
     let dropped = shell::run(&lab.fabric, "nft", &["list", "chain", "inet", "aws", "nacl"], "");
     assert!(!dropped.contains("packets 0 "), "no packet was lost: {dropped}");
+}
+
+/// A container at the limit of its CPU stands still for a while; what came meanwhile is not missing.
+#[test]
+fn an_agent_that_is_held_up_misses_nothing() {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(Family::V4));
+    let plan = &lab.plan;
+    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let [a, b] = nodes(plan);
+    let (every, port) = (plan.interval.as_millis(), plan.port);
+    let flags = format!(
+        "--port {port} --nlb {a} {b} --client-ip preserved --health-interval {every}ms --interval 1s"
+    );
+    let mut agent = Agent::trace(&lab.task, &words(&flags));
+    let check = Check::every(plan.interval, Speech::Tcp);
+    let probers = [0, 1].map(|at| Node::start(&lab.nodes[at], plan.node(at), plan.target(), check));
+    wait_verdict(&mut agent, "healthy");
+    for _ in 0..3 {
+        agent.signal(Signal::STOP);
+        // Longer than any absence takes to be named.
+        sleep(6 * plan.interval);
+        agent.signal(Signal::CONT);
+        sleep(2 * plan.interval);
+    }
+    let ended = agent.stop();
+    drop((probers, app));
+    let before_the_first = |line: &&serde_json::Value| {
+        line["code"] == "probes_missing"
+            && line["watched_seconds"].as_f64() < Some(2.0 * plan.interval.as_secs_f64())
+    };
+    let is_fault = |line: &&serde_json::Value| line["kind"] == "finding" && line["severity"] == "fault";
+    let told: Vec<_> = ended.lines.iter().filter(is_fault).collect();
+    assert!(told.iter().all(before_the_first), "{}", ended.text);
+    assert_eq!(last_verdict(&ended.lines), Some("healthy"), "{}", ended.text);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod node;
 pub mod observer;
 pub mod privileges;
 pub mod programs;
+mod reading;
 pub mod rights;
 pub mod rule_reader;
 pub mod sockets;

@@ -32,9 +32,31 @@ where
     T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
     <T as NetlinkDeserializable>::Error: std::error::Error,
 {
+    request_over(&open(protocol)?, kind, message)
+}
+
+/// A socket of the current network namespace that speaks with the kernel.
+///
+/// # Errors
+///
+/// When the kernel has no such protocol, or the limit of descriptors is reached.
+pub fn open(protocol: isize) -> io::Result<Socket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+/// As [`request`], over this socket, in whose namespace the answer is found.
+///
+/// # Errors
+///
+/// The same.
+pub fn request_over<T>(socket: &Socket, kind: Kind, message: T) -> io::Result<Vec<T>>
+where
+    T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
+    <T as NetlinkDeserializable>::Error: std::error::Error,
+{
     let mut header = NetlinkHeader::default();
     header.flags = match kind {
         Kind::Dump => NLM_F_REQUEST | NLM_F_DUMP,
@@ -46,7 +68,7 @@ where
     let mut bytes = vec![0; packet.buffer_len()];
     packet.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
-    receive(&socket, kind)
+    receive(socket, kind)
 }
 
 fn receive<T>(socket: &Socket, kind: Kind) -> io::Result<Vec<T>>

@@ -1,17 +1,20 @@
 //! Rules of nftables that drop and count, by netlink: an empty image has no `nft`. iptables-nft makes such rules, too; those of
 //! iptables-legacy are not among them.
 
-use std::io;
+use std::{
+    io,
+    thread::{self, JoinHandle},
+};
 
 use netlink_packet_core::{
     DecodeError, NLA_HEADER_SIZE, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
     NlasIterator,
 };
-use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 use crate::{
     domain::rules::{Rule, Rules},
-    kernel::netlink::{Kind, request},
+    kernel::netlink::{self, Kind},
 };
 
 // include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h, v6.1.
@@ -33,14 +36,30 @@ const NF_DROP: u32 = 0;
 /// `struct nfgenmsg`: family, version, resource.
 const GENERIC_HEADER_BYTES: usize = 4;
 
+/// What was read of the rules.
+pub struct Dump {
+    /// The rules; an error when there is no nftables, or not the right to read it.
+    pub rules: io::Result<Rules>,
+    /// What is still going on afterwards; until it has finished, the namespace is kept alive.
+    pub closing: Option<JoinHandle<()>>,
+}
+
 /// All rules of the current namespace that count what they match, and drop or refuse it.
-///
-/// # Errors
-///
-/// When there is no nftables, or not the right to read it.
-pub fn dropping_rules() -> io::Result<Rules> {
-    let answers = request(NETLINK_NETFILTER, Kind::Dump, Message(None))?;
-    Ok(answers.into_iter().filter_map(|answer| answer.0).collect())
+pub fn dropping_rules() -> Dump {
+    let socket = match netlink::open(NETLINK_NETFILTER) {
+        Ok(socket) => socket,
+        Err(error) => return Dump { rules: Err(error), closing: None },
+    };
+    let answers = netlink::request_over(&socket, Kind::Dump, Message(None));
+    let rules = answers.map(|answers| answers.into_iter().filter_map(|answer| answer.0).collect());
+    Dump { rules, closing: close_aside(socket) }
+}
+
+/// Closing such a socket waits for the change to the rules that somebody is making (`nft_rcv_nl_event` in
+/// net/netfilter/nf_tables_api.c, v6.1, takes the namespace's commit mutex): 5 to 20 s were seen on a busy machine. Nothing
+/// else may wait for that.
+fn close_aside(socket: Socket) -> Option<JoinHandle<()>> {
+    thread::Builder::new().name("agent-close".to_owned()).spawn(move || drop(socket)).ok()
 }
 
 /// The request for all rules, and an answer as far as it is of interest.

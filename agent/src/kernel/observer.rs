@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
-    time::Duration,
+    time::Instant,
 };
 
 use agent_common::config::Target as TargetFacts;
@@ -19,18 +19,16 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
-        counters,
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
-        interface::{self, Interface, InterfaceError},
+        interface::{Interface, InterfaceError},
         maps::{MapAccessError, Maps, RecentSender},
         namespace::{Namespace, NamespaceError},
         nftables,
         programs::{LoadError, Programs, Sizes},
-        rule_reader::RuleReader,
-        sockets,
-        tallies::{self, Tallies},
-        tcx,
+        reading::Reading,
+        rule_reader::{self, RuleReader},
+        tallies,
     },
 };
 
@@ -226,32 +224,21 @@ impl Observer {
         Ok(self.maps.recent()?)
     }
 
-    /// Reads everything once.
+    /// Reads everything once. Times count from `began`.
     ///
     /// # Errors
     ///
     /// When the namespace or the interface is gone, or a map cannot be read.
-    pub fn sample(&mut self, at: Duration, sources: &SourceTable) -> Result<Sample, ObserveError> {
+    pub fn sample(&mut self, began: Instant, sources: &SourceTable) -> Result<Sample, ObserveError> {
         if let Some(log) = &mut self.log {
             log.flush();
         }
-        let index = self.target.interface.index;
-        let name = self.target.interface.name.clone();
-        let own = self.programs.ingress_id();
-        let allowances = &mut self.allowances;
-        let (link, mut host, conntrack, listeners, foreign_tc) = self.target.namespace.run(|| {
-            let mut host = counters::read();
-            host.allowances = allowances.read(at, &name);
-            let in_front = own.and_then(|own| tcx::in_front(&name, index, own));
-            (interface::link_state(index), host, counters::conntrack(), sockets::listeners().ok(), in_front)
-        })?;
-        let link = link.map_err(|source| ObserveError::Link { name: name.clone(), source })?;
-        let link = link.ok_or(ObserveError::InterfaceGone(name))?;
-        host.interface_packets = link.received_packets;
-        let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
-        let (tallies, rules) = self.tallies_and_rules(sources)?;
+        let (reading, rules) = self.reading_and_rules(began, sources)?;
         let elsewhere = self.maps.elsewhere()?;
         let loss = self.maps.loss()?;
+        let Reading { at, link, mut host, conntrack, listeners, foreign_tc, tallies } = reading;
+        host.interface_packets = link.received_packets;
+        let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
         Ok(Sample {
             at,
             tallies,
@@ -276,11 +263,22 @@ impl Observer {
         })
     }
 
-    fn tallies_and_rules(&mut self, sources: &SourceTable) -> Result<(Tallies, Option<Rules>), ObserveError> {
-        let Self { maps, facts, target, rules, .. } = self;
+    fn reading_and_rules(
+        &mut self,
+        began: Instant,
+        sources: &SourceTable,
+    ) -> Result<(Reading, Option<Rules>), ObserveError> {
+        let own_program = self.programs.ingress_id();
+        let Self { maps, facts, target, allowances, rules, .. } = self;
+        let reading = || {
+            Reading::take(target, own_program, began, allowances, || {
+                tallies::read(maps, facts, &target.ports, sources)
+            })
+        };
         rules.read(
-            || Ok(tallies::read(maps, facts, &target.ports, sources)?),
-            || Ok(target.namespace.run(nftables::dropping_rules)?.ok()),
+            reading,
+            |reading| rule_reader::netfilter_drops(&reading.tallies),
+            || Ok(target.namespace.run(nftables::dropping_rules)?),
         )
     }
 

@@ -1,11 +1,14 @@
 //! When the rules of nftables are read: while nothing is dropped, so that their counters can be held against the drops,
 //! and seldom enough. A dump of ten thousand rules keeps a processor busy for a good part of a second.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use crate::{
     domain::{reason::Meaning, rules::Rules, tally::Dropped},
-    kernel::tallies::Tallies,
+    kernel::{nftables::Dump, tallies::Tallies},
 };
 
 /// Tries to find a moment in which nothing is dropped.
@@ -21,47 +24,52 @@ pub struct RuleReader {
     known_drops: Option<u64>,
     /// Until then the rules are left alone.
     rests_until: Option<Instant>,
+    /// The end of the latest dump, which may take its time.
+    closing: Option<JoinHandle<()>>,
 }
 
 impl RuleReader {
-    /// The tallies and, when netfilter dropped something new, the rules that may have.
+    /// A reading and, when netfilter dropped something new by its `drops`, the rules that may have.
     ///
     /// # Errors
     ///
-    /// Those of `tallies` and `rules`, which read them.
-    pub fn read<E>(
+    /// Those of `reading` and `rules`.
+    pub fn read<R, E>(
         &mut self,
-        mut tallies: impl FnMut() -> Result<Tallies, E>,
-        mut rules: impl FnMut() -> Result<Option<Rules>, E>,
-    ) -> Result<(Tallies, Option<Rules>), E> {
-        let mut counted = tallies()?;
+        mut reading: impl FnMut() -> Result<R, E>,
+        drops: impl Fn(&R) -> u64,
+        mut rules: impl FnMut() -> Result<Dump, E>,
+    ) -> Result<(R, Option<Rules>), E> {
+        let mut latest = reading()?;
         let began = Instant::now();
-        if self.rests_until.is_some_and(|until| began < until) {
-            return Ok((counted, None));
+        let is_closing = self.closing.as_ref().is_some_and(|closing| !closing.is_finished());
+        if is_closing || self.rests_until.is_some_and(|until| began < until) {
+            return Ok((latest, None));
         }
         let mut found = None;
         let mut spent = Duration::ZERO;
         for _ in 0..ATTEMPTS {
-            let drops = netfilter_drops(&counted);
-            if self.known_drops == Some(drops) {
+            let drops_before = drops(&latest);
+            if self.known_drops == Some(drops_before) {
                 break;
             }
-            let read = rules()?;
+            let dump = rules()?;
             spent = began.elapsed();
-            counted = tallies()?;
-            if netfilter_drops(&counted) == drops {
-                self.known_drops = Some(drops);
-                found = read;
+            self.closing = dump.closing;
+            latest = reading()?;
+            if drops(&latest) == drops_before {
+                self.known_drops = Some(drops_before);
+                found = dump.rules.ok();
                 break;
             }
         }
         self.rests_until = Some(began + spent * (REST + 1));
-        Ok((counted, found))
+        Ok((latest, found))
     }
 }
 
 /// SYNs that netfilter dropped, of everybody.
-fn netfilter_drops(tallies: &Tallies) -> u64 {
+pub fn netfilter_drops(tallies: &Tallies) -> u64 {
     tallies.values().map(|tally| tally.drops_with(Dropped::Syn, Meaning::Netfilter)).sum()
 }
 
@@ -92,9 +100,9 @@ mod tests {
                 sleep(a_dump_takes);
                 drops.set(drops.get() + drops_at_a_dump);
                 dumps.set(dumps.get() + 1);
-                Ok(Some(Rules::new()))
+                Ok(Dump { rules: Ok(Rules::new()), closing: None })
             };
-            self.reader.read(tallies, rules).expect("nothing fails").1
+            self.reader.read(tallies, netfilter_drops, rules).expect("nothing fails").1
         }
     }
 
@@ -114,6 +122,50 @@ mod tests {
         let mut namespace = Namespace::default();
         assert!(namespace.read(1, Duration::ZERO).is_none());
         assert_eq!(namespace.dumps.get(), ATTEMPTS);
+    }
+
+    #[test]
+    fn what_is_returned_was_read_after_whatever_the_dump_took() {
+        let mut reader = RuleReader::default();
+        let began = Instant::now();
+        let dump = || {
+            sleep(Duration::from_millis(50));
+            Ok::<_, Infallible>(Dump { rules: Ok(Rules::new()), closing: None })
+        };
+        let (at, rules) = reader.read(|| Ok(began.elapsed()), |_| 0, dump).expect("nothing fails");
+        assert!(rules.is_some() && at >= Duration::from_millis(50), "read at {at:?}");
+    }
+
+    #[test]
+    fn no_dump_begins_before_the_one_before_is_closed() {
+        let (mut reader, drops, dumps) = (RuleReader::default(), Cell::new(0), Cell::new(0));
+        let (keep_open, closed) = std::sync::mpsc::channel::<()>();
+        let mut closing = Some(std::thread::spawn(move || assert!(closed.recv().is_err())));
+        let mut read = || {
+            drops.set(drops.get() + 1);
+            let dump = || {
+                dumps.set(dumps.get() + 1);
+                Ok::<_, Infallible>(Dump { rules: Ok(Rules::new()), closing: closing.take() })
+            };
+            reader.read(|| Ok(()), |()| drops.get(), dump).expect("nothing fails")
+        };
+        read();
+        sleep(Duration::from_millis(20));
+        read();
+        assert_eq!(dumps.get(), 1);
+        drop(keep_open);
+        wait_until(|| {
+            read();
+            dumps.get() == 2
+        });
+    }
+
+    fn wait_until(mut is_so: impl FnMut() -> bool) {
+        let limit = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < limit, "it never was");
+            sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

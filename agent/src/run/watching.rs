@@ -104,8 +104,10 @@ impl Watching {
     ///
     /// When the target is gone or cannot be read.
     pub fn step(&mut self) -> Result<Vec<(FindingState, Finding)>, ObserveError> {
-        let now = self.began.elapsed();
-        let sample = self.observer.sample(now, &self.sources)?;
+        let sample = self.observer.sample(self.began, &self.sources)?;
+        // Conclusions are about the moment of the reading, whatever the way to it and what follows take: a SYN that came
+        // later is not missing.
+        let now = sample.at;
         self.recorder.note("blind_spots", &self.observer.blind_spots());
         self.recorder.note("sources", &self.sources);
         self.recorder.sample(&sample);
