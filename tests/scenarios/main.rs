@@ -23,6 +23,7 @@ mod node;
 mod packets;
 mod privileges;
 mod promptness;
+mod rhythm;
 mod row;
 mod rules;
 mod software;

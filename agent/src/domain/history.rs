@@ -12,6 +12,7 @@ use crate::domain::{
     health::Protocol,
     host_counters::HostCounters,
     host_log::{HostLog, Waiting},
+    rhythm::Rhythm,
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
@@ -116,7 +117,7 @@ impl History {
             if at < UNSEEN_BEGIN {
                 track.unsure += step.probes();
             }
-            track.record(at, step, keep_from);
+            track.record(at, at.saturating_sub(self.latest.at), step, keep_from);
         }
         let before = self.has_sample.then_some(&self.latest);
         self.host.record(&sample, before, |port| watches(&self.watch, &self.translated, port), keep_from);
@@ -124,19 +125,22 @@ impl History {
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
-        self.learned = self.tracks.keys().filter_map(|key| self.learned_interval(*key, sources, at)).max();
+        self.learned = self.tracks.keys().filter_map(|key| self.learned_interval(*key, sources)).max();
     }
 
-    /// The interval of a source's health checks, where they are told from clients and came often enough.
-    pub fn learned_interval(&self, key: TallyKey, sources: &SourceTable, now: Duration) -> Option<Duration> {
+    /// The rhythm of a source's health checks, where they are told from clients.
+    pub fn rhythm(&self, key: TallyKey, sources: &SourceTable) -> Option<&Rhythm> {
         let track = self.tracks.get(&key)?;
         match self.class(key, sources) {
-            SourceClass::NlbProbe => track.arrivals.learned_interval(now),
-            SourceClass::NlbUndecided if track.manner() == Manner::Mixed => {
-                track.probes.learned_interval(now)
-            }
+            SourceClass::NlbProbe => Some(&track.arrivals),
+            SourceClass::NlbUndecided if track.manner() == Manner::Mixed => Some(&track.probes),
             _ => None,
         }
+    }
+
+    /// The interval of a source's health checks, where it was learned.
+    pub fn learned_interval(&self, key: TallyKey, sources: &SourceTable) -> Option<Duration> {
+        self.rhythm(key, sources)?.learned_interval()
     }
 
     /// Age of the task while it is so young that its target may not be registered yet.
@@ -161,13 +165,21 @@ impl History {
         self.watch.health_interval.or(self.learned).unwrap_or(DEFAULT_INTERVAL)
     }
 
-    /// The interval at which a source is expected to probe: given, learned where it only probes, else the default.
-    pub fn interval(&self, keys: &[TallyKey], sources: &SourceTable, now: Duration) -> Duration {
+    /// Whether it is known how often a node probes: given, or learned from one of them, since they have one health check.
+    pub fn is_interval_known(&self) -> bool {
+        self.watch.health_interval.is_some() || self.learned.is_some()
+    }
+
+    /// The interval at which a source is expected to probe: given, learned from it or from another, else the default, or
+    /// the longest pause that was not the last.
+    pub fn interval(&self, keys: &[TallyKey], sources: &SourceTable) -> Duration {
         if let Some(given) = self.watch.health_interval {
             return given;
         }
-        let learned = keys.iter().filter_map(|key| self.learned_interval(*key, sources, now)).max();
-        learned.unwrap_or(DEFAULT_INTERVAL)
+        let learned =
+            keys.iter().filter_map(|key| self.learned_interval(*key, sources)).max().or(self.learned);
+        let pauses = keys.iter().filter_map(|key| self.rhythm(*key, sources)).map(Rhythm::longest_pause);
+        learned.unwrap_or_else(|| pauses.max().unwrap_or_default().max(DEFAULT_INTERVAL))
     }
 
     /// Class of a tally: what the operator said of its source, unless its connections say otherwise.
@@ -175,13 +187,20 @@ impl History {
         let prior = self.watch.priors.classify(sources.role(key.slot), key.port);
         let Some(track) = self.tracks.get(&key) else { return prior };
         match (prior, track.manner()) {
-            (SourceClass::NlbUndecided, Manner::ProbesOnly) => SourceClass::NlbProbe,
+            (SourceClass::NlbUndecided, Manner::ProbesOnly | Manner::Clockwork) => SourceClass::NlbProbe,
             // Clients carry a node's address after all, as those of PrivateLink do whatever the setting.
             (SourceClass::NlbProbe, Manner::Mixed | Manner::ClientsOnly) if track.total.clients >= ENOUGH => {
                 SourceClass::NlbUndecided
             }
             (prior, _) => prior,
         }
+    }
+
+    /// Whether only its rhythm says that a source probes, and nothing that it said or was named.
+    pub fn is_told_by_rhythm(&self, key: TallyKey, sources: &SourceTable) -> bool {
+        let prior = self.watch.priors.classify(sources.role(key.slot), key.port);
+        let manner = self.tracks.get(&key).map(Track::manner);
+        (prior, manner) == (SourceClass::NlbUndecided, Some(Manner::Clockwork))
     }
 
     /// What each source did, by slot and port.

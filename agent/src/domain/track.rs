@@ -20,7 +20,20 @@ pub enum Manner {
     Mixed,
     /// They are encrypted.
     Hidden,
+    /// They are encrypted, and come like clockwork: health checks, as far as a rhythm can tell.
+    Clockwork,
 }
+
+impl Manner {
+    /// Whether what is inside its connections cannot be seen.
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Hidden | Self::Clockwork)
+    }
+}
+
+/// Intervals for which encrypted connections must have kept a rhythm. Chance does not keep it so long, and a client that
+/// comes by hand breaks it.
+const CLOCKWORK: u32 = 12;
 
 /// What one source did on one port.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +46,8 @@ pub struct Track {
     pub arrivals: Rhythm,
     /// Connections that behaved like a health check, when they ended.
     pub probes: Rhythm,
+    /// TLS handshakes that were begun.
+    pub handshakes: Rhythm,
     /// When the latest connection that behaved like a client's ended.
     pub last_client: Option<Duration>,
     /// Differences between readings, oldest first, one window long; readings without a difference are left out.
@@ -40,8 +55,9 @@ pub struct Track {
 }
 
 impl Track {
-    /// Takes in the difference between two readings, and forgets what is older than `keep_from`.
-    pub fn record(&mut self, at: Duration, step: Tally, keep_from: Duration) {
+    /// Takes in the difference between two readings, the second made at `at` and the first `since` before it, and forgets
+    /// what is older than `keep_from`.
+    pub fn record(&mut self, at: Duration, since: Duration, step: Tally, keep_from: Duration) {
         while self.steps.front().is_some_and(|(when, _)| *when < keep_from) {
             self.steps.pop_front();
         }
@@ -49,10 +65,13 @@ impl Track {
             return;
         }
         if step.arrived > 0 {
-            self.arrivals.note(at);
+            self.arrivals.note(at, step.arrived, since);
         }
         if step.probes() > 0 {
-            self.probes.note(at);
+            self.probes.note(at, step.probes(), since);
+        }
+        if step.tls_openings > 0 {
+            self.handshakes.note(at, step.tls_openings, since);
         }
         if step.clients > 0 {
             self.last_client = Some(at);
@@ -66,7 +85,7 @@ impl Track {
         let (probes, clients) = (self.total.probes(), self.total.clients);
         // An encrypted connection ends as a client's; one look-alike among many hides nothing.
         if 2 * self.total.tls_openings > clients {
-            Manner::Hidden
+            if self.handshakes.is_clockwork(CLOCKWORK) { Manner::Clockwork } else { Manner::Hidden }
         } else if probes > 0 && clients >= ENOUGH {
             Manner::Mixed
         } else if probes >= ENOUGH + self.unsure && clients == 0 {

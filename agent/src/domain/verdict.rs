@@ -10,7 +10,7 @@ use crate::domain::{
     finding::Finding,
     sample::BlindSpot,
     stage::Stage,
-    track::{Manner, Track},
+    track::Track,
 };
 
 /// The answer in one word.
@@ -165,7 +165,7 @@ fn clients_seen(case: &Case<'_>) -> bool {
     case.groups().iter().any(|group| {
         let is_client = |track: &Track| match group.class {
             class if class.is_client() => track.total.arrived > 0,
-            SourceClass::NlbUndecided => track.manner() != Manner::Hidden && track.total.clients > 0,
+            SourceClass::NlbUndecided => !track.manner().is_encrypted() && track.total.clients > 0,
             _ => false,
         };
         group.members.iter().any(|(_, track)| is_client(track))

@@ -212,7 +212,15 @@ fn the_validator_of_this_test_refuses_what_cloudwatch_would() {
 }
 
 fn row(class: SourceClass, tally: Tally) -> Row {
-    Row { port: 8080, class, source: "10.0.1.23".to_owned(), tally, trouble: None, rhythm: None }
+    Row {
+        port: 8080,
+        class,
+        source: "10.0.1.23".to_owned(),
+        tally,
+        trouble: None,
+        rhythm: None,
+        is_told_by_rhythm: false,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         class::SourceClass,
         common::CommonAbsence,
-        finding::Finding,
+        finding::{Confidence, Finding},
         identity::Identity,
         ledger::State as FindingState,
         sample::{BlindSpot, Loss},
@@ -124,6 +124,8 @@ pub fn blind(spots: &[BlindSpot]) -> Vec<Blind<'_>> {
 struct Report<'a> {
     port: u16,
     class: SourceClass,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_confidence: Option<Confidence>,
     source: &'a str,
     window_seconds: f64,
     arrived: u64,
@@ -137,7 +139,18 @@ struct Report<'a> {
     probes_ended: u64,
     probes_served: u64,
     clients_ended: u64,
+    #[serde(flatten)]
+    rhythm: Option<Heard>,
     drop_reasons: BTreeMap<&'static str, u64>,
+}
+
+/// The learned rhythm of a source's health checks; left out while none is.
+#[derive(Serialize)]
+struct Heard {
+    rhythm_seconds: f64,
+    rhythm_jitter_seconds: f64,
+    rhythm_per_interval: u32,
+    rhythm_next_seconds: f64,
 }
 
 /// `start`
@@ -150,6 +163,7 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
     let body = Report {
         port: row.port,
         class: row.class,
+        class_confidence: row.is_told_by_rhythm.then_some(Confidence::Inferred),
         source: &row.source,
         window_seconds: seconds(window),
         arrived: row.tally.arrived,
@@ -163,6 +177,12 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
         probes_ended: row.tally.probes(),
         probes_served: row.tally.probes_served,
         clients_ended: row.tally.clients,
+        rhythm: row.rhythm.map(|(beat, next)| Heard {
+            rhythm_seconds: seconds(beat.interval),
+            rhythm_jitter_seconds: seconds(beat.jitter),
+            rhythm_per_interval: beat.per_interval,
+            rhythm_next_seconds: seconds(next),
+        }),
         drop_reasons: row.tally.drop_reasons(),
     };
     encode(&Line { head, body })

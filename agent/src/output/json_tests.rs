@@ -3,6 +3,7 @@ use crate::{
     domain::{
         finding::{Code, Confidence, Fact, FactOrigin, Severity},
         reason::Reason,
+        rhythm::Beat,
         stage::Place,
         tally::{Dropped, Tally},
     },
@@ -75,6 +76,7 @@ fn a_report_has_every_count() {
         },
         trouble: None,
         rhythm: None,
+        is_told_by_rhythm: false,
     };
     let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
     assert_eq!(
@@ -87,6 +89,14 @@ fn a_report_has_every_count() {
             "drop_reasons": {"NETFILTER_DROP": 2}
         })
     );
+    let beat =
+        Beat { interval: Duration::from_secs(10), jitter: Duration::from_millis(300), per_interval: 3 };
+    let row = Row { rhythm: Some((beat, Duration::from_secs(4))), is_told_by_rhythm: true, ..row };
+    let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
+    let heard = ["seconds", "jitter_seconds", "per_interval", "next_seconds"]
+        .map(|name| &line[format!("rhythm_{name}")]);
+    assert_eq!(heard, [&json!(10.0), &json!(0.3), &json!(3), &json!(4.0)]);
+    assert_eq!(line["class_confidence"], "inferred");
 }
 
 #[test]

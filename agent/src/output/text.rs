@@ -7,6 +7,7 @@ use crate::{
         class::SourceClass,
         common::CommonAbsence,
         finding::{Finding, Severity, Value},
+        rhythm::Beat,
         sample::BlindSpot,
         stage::Stage,
         verdict::{State, Verdict},
@@ -110,19 +111,19 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
         }
         match (row.trouble, row.rhythm) {
             (Some((_, place)), _) => line(text, format_args!("{cells}     {}", place.name())),
-            (None, Some((every, next))) => {
-                line(
-                    text,
-                    format_args!(
-                        "{cells}     every {:.1} s, next in {} s",
-                        every.as_secs_f64(),
-                        next.as_secs()
-                    ),
-                );
+            (None, Some((beat, next))) => {
+                let told = if row.is_told_by_rhythm { " (TLS, told by its rhythm)" } else { "" };
+                line(text, format_args!("{cells}     {}{told}", rhythm(beat, next)));
             }
             (None, None) => line(text, format_args!("{cells}")),
         }
     }
+}
+
+/// "every 10.0 s, next in 4 s", or "3 every 10.0 s" of several checkers.
+fn rhythm(beat: Beat, next: Duration) -> String {
+    let number = if beat.per_interval > 1 { format!("{} ", beat.per_interval) } else { String::new() };
+    format!("{number}every {:.1} s, next in {} s", beat.interval.as_secs_f64(), next.as_secs())
 }
 
 /// What the connections that ended were, where a source makes both kinds.

@@ -15,7 +15,18 @@ fn row(class: SourceClass, source: &str, served: u64) -> Row {
         tally: Tally { arrived: served, synacks: served, established: served, served, ..Tally::default() },
         trouble: None,
         rhythm: None,
+        is_told_by_rhythm: false,
     }
+}
+
+fn beat(per_interval: u32) -> Beat {
+    Beat { interval: Duration::from_secs(10), jitter: Duration::from_millis(300), per_interval }
+}
+
+#[test]
+fn checkers_are_counted_where_there_are_several() {
+    assert_eq!(rhythm(beat(1), Duration::from_millis(4900)), "every 10.0 s, next in 4 s");
+    assert_eq!(rhythm(beat(3), Duration::ZERO), "3 every 10.0 s, next in 0 s");
 }
 
 fn dropped() -> Finding {
@@ -62,10 +73,8 @@ fn a_report_is_a_table_with_findings_after_it() {
         trouble: Some((Stage::Admitted, Place::HostFirewall)),
         ..row(SourceClass::NlbProbe, "10.0.1.23", 0)
     };
-    let regular = Row {
-        rhythm: Some((Duration::from_secs(10), Duration::from_secs(4))),
-        ..row(SourceClass::NlbProbe, "10.0.2.31", 2)
-    };
+    let regular =
+        Row { rhythm: Some((beat(1), Duration::from_secs(4))), ..row(SourceClass::NlbProbe, "10.0.2.31", 2) };
     let report = Report {
         target: &target(),
         window: Duration::from_secs(10),

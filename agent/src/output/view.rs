@@ -6,6 +6,7 @@ use crate::domain::{
     class::{Role, SourceClass},
     diagnosis::Case,
     finding::Finding,
+    rhythm::Beat,
     sample::{Loss, TallyKey},
     sources::Source,
     stage::{Place, Stage},
@@ -27,8 +28,10 @@ pub struct Row {
     pub tally: Tally,
     /// The stage it does not reach, and where it dies, when a finding says so.
     pub trouble: Option<(Stage, Place)>,
-    /// How often a SYN comes, and when the next one is due, when it is regular enough to tell.
-    pub rhythm: Option<(Duration, Duration)>,
+    /// How regularly its health checks come, and in how long the next is due, where that can be told.
+    pub rhythm: Option<(Beat, Duration)>,
+    /// Whether nothing but its rhythm says its class.
+    pub is_told_by_rhythm: bool,
 }
 
 impl Row {
@@ -97,7 +100,7 @@ pub fn rows(
             continue;
         }
         shown.push(key);
-        let rhythm = track.arrivals.regular(case.now).or_else(|| track.probes.regular(case.now));
+        let rhythm = case.history.rhythm(key, case.sources).and_then(|rhythm| rhythm.next(case.now));
         rows.push(row(case, key, tally, findings, rhythm));
     }
     for source in case.sources.iter() {
@@ -163,14 +166,13 @@ fn row(
     key: TallyKey,
     tally: Tally,
     findings: &[(Duration, &Finding)],
-    rhythm: Option<(Duration, Duration)>,
+    rhythm: Option<(Beat, Duration)>,
 ) -> Row {
     let source = case.sources.label(key.slot);
     let class = case.history.class(key, case.sources);
     let trouble = trouble(&source, class, key.port, findings);
-    // Clients have none, even where their pauses happen to be alike.
-    let rhythm = rhythm.filter(|_| class.may_probe());
-    Row { port: key.port, class, source, tally, trouble, rhythm }
+    let is_told_by_rhythm = case.history.is_told_by_rhythm(key, case.sources);
+    Row { port: key.port, class, source, tally, trouble, rhythm, is_told_by_rhythm }
 }
 
 fn trouble(

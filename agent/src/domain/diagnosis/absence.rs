@@ -82,7 +82,7 @@ fn port(case: &Case<'_>) -> Option<u16> {
 }
 
 fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
-    let interval = case.history.interval(&[], case.sources, case.now);
+    let interval = case.history.interval(&[], case.sources);
     let silence = case.now;
     let seen = case
         .history
@@ -229,9 +229,10 @@ fn fell_silent(
     } else {
         (Code::ProbesWithdrawn, Severity::Note, Confidence::Inferred)
     };
-    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised.
-    let confidence =
-        if silent.iter().any(|node| node.by_behaviour) { Confidence::Suspected } else { confidence };
+    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised. And where nobody knows
+    // the interval, this may be one.
+    let is_guess = silent.iter().any(|node| node.by_behaviour) || !case.history.is_interval_known();
+    let confidence = if is_guess { Confidence::Suspected } else { confidence };
     let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();
     let context = if others_go_on {
         "another node goes on"

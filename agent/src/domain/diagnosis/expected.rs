@@ -113,9 +113,8 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     }
     let arrivals: u64 = members.iter().map(|(_, track)| track.total.arrived).sum();
     // Both kinds come from there, and connections go on to end: silence is that of the health checks alone.
-    let interval = case.history.interval(&keys, case.sources, case.now);
-    let learned =
-        keys.iter().any(|key| case.history.learned_interval(*key, case.sources, case.now).is_some());
+    let interval = case.history.interval(&keys, case.sources);
+    let learned = keys.iter().any(|key| case.history.learned_interval(*key, case.sources).is_some());
     let by_behaviour =
         !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
     let rhythms =
@@ -151,7 +150,7 @@ fn kinds(case: &Case<'_>, members: &[(TallyKey, &Track)]) -> Kinds {
         |(key, _): &(TallyKey, &Track)| case.history.class(*key, case.sources) == SourceClass::NlbUndecided;
     if !members.iter().any(is_shared) {
         Kinds::Probes
-    } else if members.iter().any(|(_, track)| track.manner() == Manner::Hidden) {
+    } else if members.iter().any(|(_, track)| track.manner().is_encrypted()) {
         Kinds::Hidden
     } else {
         Kinds::ToldApart

@@ -22,13 +22,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{
     class::SourceClass,
-    finding::Finding,
+    finding::{Confidence, Finding},
     history::{GRACE, History, Trouble},
     reason::Meaning,
     sample::TallyKey,
     sources::SourceTable,
     tally::{Dropped, Tally},
-    track::{Manner, Track},
+    track::Track,
 };
 
 pub use expected::{Expected, Kinds, expected};
@@ -90,9 +90,22 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     allowance::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
+    for finding in &mut findings {
+        finding.confidence = finding.confidence.min(surest(case, finding));
+    }
     precedence::apply(&mut findings);
     one_per_key(&mut findings);
     findings
+}
+
+/// As sure as a finding may be: where nothing but a rhythm says that its sources probe, what is said of probes is inferred.
+fn surest(case: &Case<'_>, finding: &Finding) -> Confidence {
+    let is_told_by_rhythm = |(key, _): (TallyKey, &Track)| {
+        finding.sources.contains(&case.sources.label(key.slot))
+            && case.history.is_told_by_rhythm(key, case.sources)
+    };
+    let rests_on_it = finding.class == SourceClass::NlbProbe && case.history.tracks().any(is_told_by_rhythm);
+    if rests_on_it { Confidence::Inferred } else { Confidence::Proven }
 }
 
 /// Two proofs of one thing are one finding: the surer one, or the first, with the sources of both.
@@ -197,7 +210,7 @@ impl<'a> Case<'a> {
     fn last_client(&self) -> Option<Duration> {
         let last = |(key, track): (TallyKey, &Track)| match self.history.class(key, self.sources) {
             class if class.is_client() => track.arrivals.last,
-            SourceClass::NlbUndecided if track.manner() != Manner::Hidden => track.last_client,
+            SourceClass::NlbUndecided if !track.manner().is_encrypted() => track.last_client,
             _ => None,
         };
         self.history.tracks().filter_map(last).max()

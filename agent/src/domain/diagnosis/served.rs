@@ -5,7 +5,6 @@ use crate::domain::{
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     tally::Tally,
-    track::Manner,
 };
 
 /// Fewer than one connection in so many is what happens to every application now and then.
@@ -218,7 +217,7 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let clear = |step: &Tally| step.answers.http_answers.min(step.tls_openings);
     let hit = case.hit(group, clear, |step| step.tls_openings - clear(step))?;
-    let is_hidden = group.members.iter().any(|(_, track)| track.manner() == Manner::Hidden);
+    let is_hidden = group.members.iter().any(|(_, track)| track.manner().is_encrypted());
     let tally = recent(case, group);
     // Plain requests and TLS on one port are no mismatch: then there are more connections than handshakes.
     if !is_hidden || hit.failed * 2 < hit.of || tally.answers.http_answers > tally.tls_openings {

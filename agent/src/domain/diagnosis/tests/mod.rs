@@ -8,6 +8,7 @@ mod listener;
 mod netfilter;
 mod properties;
 mod replies;
+mod rhythm;
 mod served;
 mod shared;
 mod start;
