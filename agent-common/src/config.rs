@@ -28,9 +28,11 @@ pub struct Control {
     pub active_table: u32,
     /// Not zero while the agent looks for the local port that a watched port is translated to.
     pub hunt_translation: u32,
+    /// Not zero while health checks are missing: SYNs of NLB nodes for unwatched ports are counted.
+    pub hunt_strays: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 8);
+const _: () = assert!(size_of::<Control>() == 12);
 
 /// Facts of the running kernel and the target, fixed at load: read-only data that the verifier treats as
 /// constants. Offsets are bytes; [`ABSENT`] marks what this kernel does not have.

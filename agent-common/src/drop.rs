@@ -49,7 +49,7 @@ pub const REASON_UNKNOWN: u32 = u32::MAX - 1;
 // A reason number that this kernel lacks must not look like a reason that it does not tell.
 const _: () = assert!(REASON_UNKNOWN != crate::config::ABSENT);
 
-/// Key of the table of connections that a known source completed on an unwatched local port.
+/// Key of the tables of what a known source did on an unwatched port: connections completed, and SYNs sent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ElsewhereKey {
@@ -61,7 +61,19 @@ pub struct ElsewhereKey {
 
 const _: () = assert!(size_of::<ElsewhereKey>() == 8);
 
-crate::pod!(DropKey, ElsewhereKey);
+/// Connection attempts of a node on an unwatched port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stray {
+    /// SYNs; one that repeats the sequence number of the one before is the same attempt, sent again.
+    pub attempts: u64,
+    /// Sequence number of the latest.
+    pub sequence: u64,
+}
+
+const _: () = assert!(size_of::<Stray>() == 16);
+
+crate::pod!(DropKey, ElsewhereKey, Stray);
 
 #[cfg(test)]
 mod tests {

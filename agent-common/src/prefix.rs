@@ -19,6 +19,9 @@ pub const REMEMBER: u32 = 1;
 /// [`SlotRule::flags`]: look at what connections from there begin with, because probes and clients may share the address.
 pub const LOOK_AT_OPENINGS: u32 = 2;
 
+/// [`SlotRule::flags`]: an NLB node, whose SYNs for unwatched ports are counted while its health checks are missing.
+pub const HUNT_STRAYS: u32 = 4;
+
 /// Value of a prefix: where its addresses are counted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub struct SlotRule {
     pub slot: u32,
     /// Low bits of the address (host order) that are added to `slot`; 0 for one slot for all.
     pub host_mask: u32,
-    /// [`REMEMBER`], [`LOOK_AT_OPENINGS`].
+    /// [`REMEMBER`], [`LOOK_AT_OPENINGS`], [`HUNT_STRAYS`].
     pub flags: u32,
 }
 

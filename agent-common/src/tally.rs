@@ -127,9 +127,11 @@ pub struct Loss {
     pub drops: u64,
     /// Established connections on unwatched ports not recorded because their table was full.
     pub elsewhere: u64,
+    /// SYNs of NLB nodes for unwatched ports not recorded because their table was full.
+    pub strays: u64,
 }
 
-const _: () = assert!(size_of::<Loss>() == 16);
+const _: () = assert!(size_of::<Loss>() == 24);
 
 /// How many source addresses without a tally of their own a CPU remembers at a time.
 pub const RECENT_CELLS: usize = 64;

@@ -2,12 +2,12 @@
 
 use agent_common::{
     packet::{self, Bytes},
-    prefix::REMEMBER,
+    prefix::{HUNT_STRAYS, REMEMBER},
 };
 use aya_ebpf::programs::TcContext;
 
 use crate::{
-    maps::{ports, recent, tallies},
+    maps::{control, ports, recent, strays, tallies},
     packet_bytes,
     read::{Linear, Paged},
     source,
@@ -35,12 +35,20 @@ fn count_in<B: Bytes>(bytes: &B) -> Option<()> {
         return Some(());
     }
     let (_, port) = found.ports(bytes)?;
-    let Some(port_index) = ports::on_wire(port) else {
+    let port_index = ports::on_wire(port);
+    if port_index.is_none() && !control::hunts_strays() {
         return Some(());
-    };
+    }
     let address = found.source(bytes)?;
+    // One search for both, because the verifier follows every copy.
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
+    let Some(port_index) = port_index else {
+        if rule.flags & HUNT_STRAYS != 0 {
+            strays::add(slot, port, found.sequence(bytes)?);
+        }
+        return Some(());
+    };
     tallies::add_arrived(slot, port_index);
     if rule.flags & REMEMBER != 0 {
         recent::remember(&address, slot, port_index);

@@ -261,6 +261,34 @@ rows! {
         ..HEALTHY
     };
 
+    health_checks_go_to_a_port_on_which_nobody_listens => Row {
+        before: |lab| lab.check_another_port(&nodes(&lab.plan), lab.plan.other_port),
+        expected: |plan| vec![Expected::of_probes("probes_other_port", "proven", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        unseen: |plan| nodes(plan).to_vec(),
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    health_checks_of_one_node_move_to_a_port_that_nobody_watches => Row {
+        after: Some(|lab| lab.check_another_port(&[lab.plan.node(0)], lab.plan.other_port)),
+        expected: |plan| vec![Expected::of_probes("probes_other_port", "proven", &[plan.node(0)])],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// The target is healthy there; the agent was told of another port.
+    health_checks_are_served_on_a_port_that_nobody_watches => Row {
+        clients: ClientPath::Elsewhere,
+        listen: |plan| Some(Listen::on_all(plan.task.address(), plan.other_port)),
+        before: |lab| lab.check_another_port(&nodes(&lab.plan), lab.plan.other_port),
+        expected: |plan| vec![Expected::of_probes("probes_other_port", "proven", &nodes(plan))],
+        unseen: |plan| nodes(plan).to_vec(),
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     the_security_group_shuts_out_one_node => Row {
         after: Some(|lab| lab.block_towards_task(&[lab.plan.node(1)])),
         expected: |plan| vec![Expected::of_probes("probes_stopped", "inferred", &[plan.node(1)])],

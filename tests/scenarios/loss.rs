@@ -156,6 +156,32 @@ fn connections_beyond_the_table_of_unwatched_ports_are_counted() {
 }
 
 #[test]
+fn syns_of_a_node_beyond_the_table_of_unwatched_ports_are_counted() {
+    /// Entries of the table (agent-ebpf/src/maps/strays.rs).
+    const TABLE: u16 = 256;
+    const MORE: u16 = 7;
+    let _turn = turns::share();
+    let plan = Plan::draw(Family::V4);
+    let lab = Topology::new(plan.clone());
+    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let node = plan.node(0);
+    let arguments =
+        words(&format!("--port {} --nlb {node} --interval 200ms --health-interval 1s", plan.port));
+    let mut agent = Agent::trace(&lab.task, &arguments);
+    // A node that was never heard is looked for from the first tick on.
+    agent.wait_for("the first verdict", PATIENCE, |line| line["kind"] == "verdict");
+    sleep(Duration::from_secs(1) * lab::wait::pace());
+    for port in 31_000..31_000 + TABLE + MORE {
+        let target = (plan.task.address(), port).into();
+        lab.nodes[0].run(|| connect(node, target, PATIENCE)).expect_err("nobody listens");
+    }
+    agent.wait_for("the loss to be reported", PATIENCE, |line| line["kind"] == "loss" && line["strays"] != 0);
+    let ended = agent.stop();
+    drop(app);
+    assert_eq!(lost(&ended, "strays"), u64::from(MORE), "{}", ended.text);
+}
+
+#[test]
 fn nodes_beyond_the_table_of_sources_are_counted() {
     /// Room for nodes that turn up later (agent/src/run/start.rs).
     const SPARE: u8 = 64;

@@ -63,6 +63,41 @@ rows! {
         ..HEALTHY
     };
 
+    /// One SYN of a node that is shut out, on another port, is no health check that goes there; nor are those of a client who
+    /// tries one port after another.
+    a_stray_syn_of_a_node_and_a_client_that_scans_ports => Row {
+        after: Some(|lab| {
+            lab.block_towards_task(&[lab.plan.node(1)]);
+            // The agent looks at other ports by now.
+            thread::sleep(2 * lab.plan.interval);
+            let task = lab.plan.task.address();
+            let refused = |from, port| connect(from, (task, port).into(), PATIENCE).expect_err("nobody listens");
+            lab.nodes[1].run(|| refused(lab.plan.node(1), lab.plan.other_port));
+            lab.client.run(|| {
+                for port in (40_000..40_030).chain([lab.plan.other_port; 10]) {
+                    refused(lab.plan.client.addresses[3], port);
+                }
+            });
+        }),
+        expected: |plan| vec![Expected::of_probes("probes_stopped", "inferred", &[plan.node(1)])],
+        beliefs: [Belief::Healthy, Belief::Unhealthy],
+        unseen: |plan| vec![plan.node(1)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// Another target group of the same task: its clients carry the node's address, too.
+    a_node_whose_health_checks_come_sends_clients_to_another_port => Row {
+        after: Some(|lab| {
+            let target = (lab.plan.task.address(), lab.plan.other_port).into();
+            for _ in 0..30 {
+                lab.nodes[0].run(|| connect(lab.plan.node(0), target, PATIENCE)).expect_err("nobody listens");
+                thread::sleep(lab.plan.interval / 5);
+            }
+        }),
+        ..HEALTHY
+    };
+
     the_application_defers_accepting => Row {
         speech: Speech::Http,
         listen: |plan| Some(Listen { defer_accept: true, ..Listen::on_all(plan.task.address(), plan.port) }),

@@ -1,6 +1,9 @@
 //! The namespaces, wired up: links, addresses, routes, and the rules between the subnets.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use crate::{
     Netns,
@@ -84,6 +87,22 @@ impl Topology {
         ));
     }
 
+    /// Makes the health checks of these nodes go to another port of the task, as if the target group said so.
+    pub fn check_another_port(&self, nodes: &[IpAddr], port: u16) {
+        let family = self.plan.family.nft();
+        nft(
+            &self.fabric,
+            &format!(
+                "add table {family} group
+                 add chain {family} group port {{ type nat hook prerouting priority -100; }}
+                 add rule {family} group port {family} saddr {{ {} }} tcp dport {} dnat to {}",
+                list(nodes),
+                self.plan.port,
+                SocketAddr::new(self.plan.task.address(), port),
+            ),
+        );
+    }
+
     /// Takes all blocks away.
     pub fn unblock(&self) {
         nft(&self.fabric, "flush chain inet aws nacl");
@@ -110,10 +129,7 @@ impl Topology {
     pub fn translate_at_node(&self, number: usize) {
         let family = self.plan.family.nft();
         let (task, port) = (self.plan.task.address(), self.plan.port);
-        let target = match task {
-            IpAddr::V4(address) => format!("{address}:{port}"),
-            IpAddr::V6(address) => format!("[{address}]:{port}"),
-        };
+        let target = SocketAddr::new(task, port);
         let node = &self.nodes[number];
         sysctl(node, "ipv4/ip_forward", "1");
         sysctl(node, "ipv6/conf/all/forwarding", "1");

@@ -17,3 +17,9 @@ pub fn active_table() -> u32 {
 pub fn hunts_translation() -> bool {
     CONTROL.get(0).is_some_and(|control| control.hunt_translation != 0)
 }
+
+/// Whether SYNs of NLB nodes for unwatched ports are of interest.
+#[inline(always)]
+pub fn hunts_strays() -> bool {
+    CONTROL.get(0).is_some_and(|control| control.hunt_strays != 0)
+}

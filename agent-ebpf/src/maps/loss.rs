@@ -25,3 +25,12 @@ pub fn add_elsewhere() {
         unsafe { atomic::add_one(&raw mut (*loss).elsewhere) };
     }
 }
+
+/// A SYN of a node for an unwatched port found the table full.
+#[inline(always)]
+pub fn add_stray() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { atomic::add_one(&raw mut (*loss).strays) };
+    }
+}

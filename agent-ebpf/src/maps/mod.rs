@@ -8,6 +8,7 @@ pub mod prefixes;
 pub mod probes;
 pub mod recent;
 pub mod scratch;
+pub mod strays;
 pub mod tallies;
 
 mod loss;

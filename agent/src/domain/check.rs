@@ -77,6 +77,7 @@ pub const fn rests_on(code: Code) -> &'static [Stage] {
         | Code::ProbesStopped
         | Code::ProbesWithdrawn
         | Code::ProbesPartial
+        | Code::ProbesOtherPort
         | Code::ClientsMissing
         | Code::NothingArrives => &[Stage::Arrived],
         // The driver's own counters say it, whatever hooks there are.

@@ -19,6 +19,8 @@ pub enum Code {
     ProbesWithdrawn,
     /// A node that was seen once or twice fell silent while another goes on.
     ProbesPartial,
+    /// Health checks go to another port than the watched ones.
+    ProbesOtherPort,
     /// Clients are expected and do not come, while health checks do.
     ClientsMissing,
     /// No SYN for the port from anybody, while the interface receives.
@@ -75,11 +77,12 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
         Self::ProbesPartial,
+        Self::ProbesOtherPort,
         Self::ClientsMissing,
         Self::NothingArrives,
         Self::AllowanceExceeded,
@@ -115,6 +118,7 @@ impl Code {
             Self::ProbesStopped => "probes_stopped",
             Self::ProbesWithdrawn => "probes_withdrawn",
             Self::ProbesPartial => "probes_partial",
+            Self::ProbesOtherPort => "probes_other_port",
             Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
             Self::AllowanceExceeded => "allowance_exceeded",

@@ -16,6 +16,7 @@ use crate::domain::{
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
+    strays::StrayLog,
     tally::Tally,
     track::{ENOUGH, Manner, Track},
 };
@@ -74,6 +75,7 @@ pub struct History {
     host: HostLog,
     conntrack: ConntrackLog,
     rules: RuleLog,
+    strays: StrayLog,
     latest: Sample,
     has_sample: bool,
     /// Interval of the slowest node whose rhythm is known.
@@ -90,6 +92,7 @@ impl History {
             host: HostLog::default(),
             conntrack: ConntrackLog::default(),
             rules: RuleLog::default(),
+            strays: StrayLog::default(),
             latest: Sample::default(),
             has_sample: false,
             learned: None,
@@ -122,6 +125,7 @@ impl History {
         let before = self.has_sample.then_some(&self.latest);
         self.host.record(&sample, before, |port| watches(&self.watch, &self.translated, port), keep_from);
         self.rules.observe(at, sample.rules.take(), keep_from);
+        self.strays.observe(at, std::mem::take(&mut sample.strays), keep_from);
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
@@ -247,6 +251,11 @@ impl History {
         &self.rules
     }
 
+    /// What NLB nodes sent to unwatched ports.
+    pub const fn strays(&self) -> &StrayLog {
+        &self.strays
+    }
+
     /// When the connection tracking table was full.
     pub const fn conntrack(&self) -> &ConntrackLog {
         &self.conntrack
@@ -315,7 +324,7 @@ impl History {
     pub fn lacks_records(&self, now: Duration) -> bool {
         let from = now.saturating_sub(self.window());
         let loss = self.latest.loss;
-        self.host.skipped_runs_since(from) || loss.drops + loss.elsewhere + loss.sources > 0
+        self.host.skipped_runs_since(from) || loss.drops + loss.elsewhere + loss.strays + loss.sources > 0
     }
 
     /// Connections completed on unwatched local ports: (slot, local port) and how many.

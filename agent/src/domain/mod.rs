@@ -25,6 +25,7 @@ pub mod rules;
 pub mod sample;
 pub mod sources;
 pub mod stage;
+pub mod strays;
 pub mod tally;
 pub mod totals;
 pub mod track;

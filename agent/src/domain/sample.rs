@@ -39,6 +39,9 @@ pub struct Sample {
     /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).
     #[serde(with = "pairs")]
     pub elsewhere: BTreeMap<(u32, u16), u64>,
+    /// Connection attempts of NLB nodes on unwatched ports, cumulative: (slot, port). Counted only while asked for.
+    #[serde(with = "pairs")]
+    pub strays: BTreeMap<(u32, u16), u64>,
     /// An XDP program of somebody else on the interface: it can drop unseen, in front of every hook of the agent.
     pub foreign_xdp: Option<String>,
     /// A tc program of somebody else in front of the agent's: it can drop, or end the chain, before a SYN is counted.
@@ -87,6 +90,8 @@ pub struct Loss {
     pub drops: u64,
     /// Connections on unwatched ports that found their table full.
     pub elsewhere: u64,
+    /// SYNs of NLB nodes for unwatched ports that found their table full.
+    pub strays: u64,
     /// Times a program of ours was skipped because it would have interrupted itself.
     pub recursion_misses: u64,
     /// NLB sources that got no tally of their own because there was no slot left.
@@ -102,6 +107,7 @@ impl Loss {
     pub const fn total(&self) -> u64 {
         self.drops
             + self.elsewhere
+            + self.strays
             + self.recursion_misses
             + self.sources
             + self.output_lines

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
-    drop::{DropKey, ElsewhereKey},
+    drop::{DropKey, ElsewhereKey, Stray},
     prefix::{
-        IN_TRIE, LOOK_AT_OPENINGS, Prefix4, Prefix6, PrefixTable, REMEMBER, SCANNED_PREFIXES, SlotRule,
+        HUNT_STRAYS, IN_TRIE, LOOK_AT_OPENINGS, Prefix4, Prefix6, PrefixTable, REMEMBER, SCANNED_PREFIXES,
+        SlotRule,
     },
     tally::{Loss, Manners, RecentSources, Tally},
 };
@@ -46,6 +47,7 @@ pub struct Maps {
     manners: PerCpuArray<MapData, Manners>,
     drops: PerCpuHashMap<MapData, DropKey, u64>,
     elsewhere: HashMap<MapData, ElsewhereKey, u64>,
+    strays: HashMap<MapData, ElsewhereKey, Stray>,
     loss: PerCpuArray<MapData, Loss>,
     recent: PerCpuArray<MapData, RecentSources>,
     ports: Array<MapData, PortTable>,
@@ -90,6 +92,7 @@ impl Maps {
             manners: take(object, "MANNERS")?,
             drops: take(object, "DROPS")?,
             elsewhere: take(object, "ELSEWHERE")?,
+            strays: take(object, "STRAYS")?,
             loss: take(object, "LOSS")?,
             recent: take(object, "RECENT")?,
             ports: take(object, "PORTS")?,
@@ -165,6 +168,16 @@ impl Maps {
         if state == self.state { Ok(()) } else { self.write_control(state) }
     }
 
+    /// Starts or stops counting SYNs of NLB nodes for unwatched ports.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn hunt_strays(&mut self, hunt: bool) -> Result<(), MapAccessError> {
+        let state = Control { hunt_strays: u32::from(hunt), ..self.state };
+        if state == self.state { Ok(()) } else { self.write_control(state) }
+    }
+
     fn write_control(&mut self, state: Control) -> Result<(), MapAccessError> {
         self.control.set(0, state, 0).map_err(at("CONTROL"))?;
         self.state = state;
@@ -226,6 +239,16 @@ impl Maps {
         self.elsewhere.iter().map(|entry| entry.map_err(at("ELSEWHERE"))).collect()
     }
 
+    /// Connection attempts of NLB nodes on unwatched ports, by slot and port.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn strays(&self) -> Result<Vec<(ElsewhereKey, u64)>, MapAccessError> {
+        let entries = self.strays.iter();
+        entries.map(|entry| entry.map(|(key, stray)| (key, stray.attempts)).map_err(at("STRAYS"))).collect()
+    }
+
     /// What the programs failed to record.
     ///
     /// # Errors
@@ -236,6 +259,7 @@ impl Maps {
         Ok(per_cpu.iter().fold(Loss::default(), |sum, one| Loss {
             drops: sum.drops + one.drops,
             elsewhere: sum.elsewhere + one.elsewhere,
+            strays: sum.strays + one.strays,
         }))
     }
 
@@ -261,7 +285,7 @@ impl Maps {
 
 fn rule(source: &Source) -> SlotRule {
     let remember = if source.is_shared() { REMEMBER } else { 0 };
-    let look = if source.role == Role::Node { LOOK_AT_OPENINGS } else { 0 };
+    let look = if source.role == Role::Node { LOOK_AT_OPENINGS | HUNT_STRAYS } else { 0 };
     SlotRule { slot: source.slot, host_mask: source.slots - 1, flags: remember | look }
 }
 

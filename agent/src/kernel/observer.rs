@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use agent_common::config::Target as TargetFacts;
+use agent_common::{config::Target as TargetFacts, drop::ElsewhereKey};
 use aya_log::EbpfLogger;
 
 use crate::{
@@ -206,6 +206,15 @@ impl Observer {
         Ok(self.maps.hunt_translation(hunt)?)
     }
 
+    /// Counts SYNs of NLB nodes for unwatched ports, or stops counting.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn hunt_strays(&mut self, hunt: bool) -> Result<(), ObserveError> {
+        Ok(self.maps.hunt_strays(hunt)?)
+    }
+
     /// Follows connections of watched ports on the local ports they are translated to: (watched, local).
     ///
     /// # Errors
@@ -234,7 +243,11 @@ impl Observer {
             log.flush();
         }
         let (reading, rules) = self.reading_and_rules(began, sources)?;
-        let elsewhere = self.maps.elsewhere()?;
+        let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
+            counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
+        };
+        let elsewhere = by_slot_and_port(self.maps.elsewhere()?);
+        let strays = by_slot_and_port(self.maps.strays()?);
         let loss = self.maps.loss()?;
         let Reading { at, link, mut host, conntrack, listeners, foreign_tc, tallies } = reading;
         host.interface_packets = link.received_packets;
@@ -246,15 +259,14 @@ impl Observer {
             conntrack,
             rules,
             listeners,
-            elsewhere: elsewhere
-                .into_iter()
-                .map(|(key, count)| ((key.slot, key.port as u16), count))
-                .collect(),
+            elsewhere,
+            strays,
             foreign_xdp,
             foreign_tc,
             loss: Loss {
                 drops: loss.drops,
                 elsewhere: loss.elsewhere,
+                strays: loss.strays,
                 recursion_misses: self.recursion_misses(),
                 sources: self.lost_sources,
                 output_lines: 0,

@@ -230,6 +230,7 @@ pub fn loss(head: Head<'_>, loss: Loss) -> String {
     let body = json!({
         "drops": loss.drops,
         "elsewhere": loss.elsewhere,
+        "strays": loss.strays,
         "recursion_misses": loss.recursion_misses,
         "sources": loss.sources,
         "output_lines": loss.output_lines,

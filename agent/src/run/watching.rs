@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         class::Role,
-        diagnosis::{Case, Kinds, Translation, diagnose, expected, translation},
+        diagnosis::{Case, Kinds, Translation, diagnose, expected, misses_probes, translation},
         finding::Finding,
         history::History,
         ledger::{Ledger, State as FindingState},
@@ -114,6 +114,7 @@ impl Watching {
         self.history.observe(sample, &self.sources);
         self.learn(now)?;
         self.follow_translation(now)?;
+        self.observer.hunt_strays(misses_probes(&self.case(now)))?;
         self.recorder.note("sources", &self.sources);
         if let Some(totals) = &mut self.totals {
             totals.update(&self.history, &self.sources);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, Expected, expected, list, spoken},
+    diagnosis::{Case, Expected, expected, list, other_port, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::TallyKey,
     sources::Source,
@@ -27,8 +27,12 @@ const CANDIDATES: &str = "Check, in this order: the task's security group (inbou
 
 /// Adds what is missing.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
-    let expected = expected(case);
-    let never_came = nothing_arrives(case).into_iter().chain(missing(case, &expected));
+    // Nodes whose health checks go to another port are not missed: that finding says all of them.
+    let (elsewhere, expected) = other_port::part(case, expected(case));
+    let first = elsewhere.first().map(|elsewhere| &elsewhere.node);
+    findings.extend(other_port::finding(case, &elsewhere, class(case, first), port(case)));
+    let nothing = if elsewhere.is_empty() { nothing_arrives(case) } else { None };
+    let never_came = nothing.into_iter().chain(missing(case, &expected));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));
     findings.extend(stopped(case, &expected));
 }
@@ -135,7 +139,8 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let (packets, _) = receives(case, waited)?;
     // The health checks of nodes whose clients come here may go to another port, or not be recognised.
     let may_be_elsewhere = never.iter().any(|node| node.by_behaviour);
-    let is_sure = waited >= 3 * longest && !may_be_elsewhere;
+    let is_trying = never.iter().any(|node| other_port::is_trying(case, node));
+    let is_sure = waited >= 3 * longest && !may_be_elsewhere && !is_trying;
     let confidence = if is_sure { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
@@ -231,7 +236,8 @@ fn fell_silent(
     };
     // Connections that are told apart by behaviour may also have ceased to end, or to be recognised. And where nobody knows
     // the interval, this may be one.
-    let is_guess = silent.iter().any(|node| node.by_behaviour) || !case.history.is_interval_known();
+    let is_unsure = |node: &&Expected| node.by_behaviour || other_port::is_trying(case, node);
+    let is_guess = silent.iter().any(is_unsure) || !case.history.is_interval_known();
     let confidence = if is_guess { Confidence::Suspected } else { confidence };
     let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();
     let context = if others_go_on {

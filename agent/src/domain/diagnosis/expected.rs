@@ -1,6 +1,6 @@
 //! The probe sources that are expected to be heard from: every NLB node that is known well enough to be missed.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use crate::domain::{
     class::{Role, SourceClass},
@@ -20,6 +20,10 @@ pub struct Expected {
     pub label: String,
     /// Its first slot.
     pub slot: u32,
+    /// All slots in which it may be heard.
+    pub slots: Range<u32>,
+    /// Whether it is one address that was named, and not merely somebody in a prefix.
+    pub is_named: bool,
     /// How often it is expected.
     pub interval: Duration,
     /// Since when it is known, or the agent watches.
@@ -123,6 +127,11 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     Expected {
         label,
         slot: source.slot,
+        slots: match slots {
+            [slot] => *slot..*slot + 1,
+            _ => source.slot..source.slot + source.slots,
+        },
+        is_named,
         kinds: kinds(case, &members),
         interval,
         known_since: source.known_since,

@@ -11,6 +11,7 @@ mod clients;
 mod cookies;
 mod expected;
 mod netfilter;
+mod other_port;
 mod precedence;
 mod reply;
 mod served;
@@ -124,6 +125,11 @@ fn one_per_key(findings: &mut Vec<Finding>) {
         }
     }
     *findings = kept;
+}
+
+/// Whether a node is to be looked for on ports that are not watched.
+pub fn misses_probes(case: &Case<'_>) -> bool {
+    expected(case).iter().any(|node| other_port::is_sought(case, node))
 }
 
 /// Whether and where a watched port's traffic is translated inside the host.

@@ -6,6 +6,7 @@ mod cookies;
 mod drops;
 mod listener;
 mod netfilter;
+mod other_port;
 mod properties;
 mod replies;
 mod rhythm;

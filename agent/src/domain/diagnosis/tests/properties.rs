@@ -8,7 +8,7 @@ const STORIES: u64 = 150;
 const SECONDS: u64 = 60;
 
 /// What may happen to one connection attempt.
-const FATES: [fn(&mut Story, TallyKey); 8] = [
+const FATES: [fn(&mut Story, TallyKey); 9] = [
     Story::serve,
     Story::serve,
     Story::arrive,
@@ -28,6 +28,7 @@ const FATES: [fn(&mut Story, TallyKey); 8] = [
         story.arrive(key);
         story.note_drop(key, Dropped::SynAck, "NETFILTER_DROP");
     },
+    |story, key| *story.sample.strays.entry((key.slot, PORT + 1)).or_default() += 1,
 ];
 
 const KEYS: [TallyKey; 4] = [NODE_A, NODE_B, CLIENTS, STRANGERS];

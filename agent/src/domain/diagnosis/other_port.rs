@@ -1,0 +1,179 @@
+//! Health checks that go to a port nobody watches: a node is missing on the watched ports and sends SYNs to another one.
+//!
+//! Such SYNs are counted only while a node is missing ([`is_sought`]): what a node with its health checks in place sends
+//! elsewhere is another target group's, and nobody's concern.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::domain::{
+    class::SourceClass,
+    diagnosis::{Case, Expected, list},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    sample::Listener,
+    stage::{Place, Stage},
+};
+
+/// Attempts of a node on one port: a single one proves no habit.
+const ATTEMPTS: u64 = 2;
+
+/// The same of a sender in a prefix, who may be no node.
+const ATTEMPTS_IN_A_PREFIX: u64 = 3;
+
+/// Attempts an interval that are more than health checks: clients of another listener.
+const TOO_MANY: u64 = 10;
+
+/// What one node sends to ports that are not watched.
+pub struct Elsewhere {
+    /// The node.
+    pub node: Expected,
+    ports: BTreeMap<u16, u64>,
+    senders: BTreeSet<String>,
+}
+
+/// Whether it is worth looking where a node's SYNs go: it was not heard yet, or was to be heard by now.
+pub fn is_sought(case: &Case<'_>, node: &Expected) -> bool {
+    node.before_hook == 0 && (node.last.is_none() || is_overdue(case, node))
+}
+
+/// Whether a node tried another port just now: it may be about to be found there.
+pub fn is_trying(case: &Case<'_>, node: &Expected) -> bool {
+    let tried = case.history.strays().since(case.now.saturating_sub(2 * node.interval));
+    tried.iter().any(|((slot, _), attempts)| node.slots.contains(slot) && *attempts <= 2 * TOO_MANY)
+}
+
+/// Whether a node was to be heard by now.
+fn is_overdue(case: &Case<'_>, node: &Expected) -> bool {
+    node.before_hook == 0 && silence(case, node) >= node.interval
+}
+
+/// Since when nothing came that was expected.
+fn silence(case: &Case<'_>, node: &Expected) -> Duration {
+    case.now.saturating_sub(node.last.unwrap_or(node.known_since))
+}
+
+/// Parts the nodes whose health checks go to another port from the rest.
+pub fn part(case: &Case<'_>, expected: Vec<Expected>) -> (Vec<Elsewhere>, Vec<Expected>) {
+    let (mut elsewhere, mut rest) = (Vec::new(), Vec::new());
+    for node in expected {
+        match ports(case, &node) {
+            Some((ports, senders)) => elsewhere.push(Elsewhere { node, ports, senders }),
+            None => rest.push(node),
+        }
+    }
+    (elsewhere, rest)
+}
+
+/// Where the health checks of a node that is missing go, and who sends them.
+fn ports(case: &Case<'_>, node: &Expected) -> Option<(BTreeMap<u16, u64>, BTreeSet<String>)> {
+    let is_silent = match node.last {
+        None => is_overdue(case, node),
+        // One that is a little late is not missing.
+        Some(_) => is_overdue(case, node) && node.has_rhythm && silence(case, node) > 2 * node.interval,
+    };
+    if !is_silent {
+        return None;
+    }
+    let from = node.last.unwrap_or_default().max(case.now.saturating_sub(case.history.window()));
+    let intervals = (case.now - from).as_millis() / node.interval.as_millis().max(1) + 1;
+    let most = TOO_MANY.saturating_mul(u64::try_from(intervals).unwrap_or(u64::MAX));
+    let least = if node.is_named { ATTEMPTS } else { ATTEMPTS_IN_A_PREFIX };
+    let (mut ports, mut senders) = (BTreeMap::new(), BTreeSet::new());
+    for ((slot, port), attempts) in case.history.strays().since(from) {
+        if node.slots.contains(&slot) && (least..=most).contains(&attempts) {
+            *ports.entry(port).or_default() += attempts;
+            senders.insert(case.sources.label(slot));
+        }
+    }
+    (!ports.is_empty()).then_some((ports, senders))
+}
+
+/// The finding about them; `class` and `port` are those of findings about absence.
+pub fn finding(
+    case: &Case<'_>,
+    elsewhere: &[Elsewhere],
+    class: SourceClass,
+    port: Option<u16>,
+) -> Option<Finding> {
+    let silent = elsewhere.iter().map(|elsewhere| silence(case, &elsewhere.node)).min()?;
+    let mut ports: BTreeMap<u16, u64> = BTreeMap::new();
+    for (port, attempts) in elsewhere.iter().flat_map(|elsewhere| &elsewhere.ports) {
+        *ports.entry(*port).or_default() += attempts;
+    }
+    let senders: BTreeSet<_> = elsewhere.iter().flat_map(|elsewhere| &elsewhere.senders).cloned().collect();
+    let sources: Vec<_> = senders.into_iter().collect();
+    let arrived = elsewhere.iter().map(|elsewhere| elsewhere.node.recent.arrived).sum();
+    // That they go there is seen. That they are health checks, and the only ones, follows from what is missing here.
+    let is_sure = elsewhere.iter().all(|elsewhere| elsewhere.node.is_named && !elsewhere.node.by_behaviour);
+    let (listening, deaf): (Vec<u16>, Vec<u16>) = ports.keys().partition(|port| listens(case, **port));
+    let watched = case.history.watch.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    Some(Finding {
+        code: Code::ProbesOtherPort,
+        severity: Severity::Fault,
+        confidence: if is_sure { Confidence::Proven } else { Confidence::Inferred },
+        class,
+        port,
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "{} from {} to port {}, {}; {} to port {watched} in {} s",
+            attempts(ports.values().sum()),
+            list(&sources),
+            named(ports.keys().copied()),
+            match (listening.is_empty(), deaf.is_empty()) {
+                (true, _) => "where nothing listens".to_owned(),
+                (false, true) => "where something listens".to_owned(),
+                (false, false) =>
+                    format!("of which something listens on {} only", named(listening.iter().copied())),
+            },
+            if arrived == 0 { "none" } else { "no health check" },
+            silent.as_secs().max(1),
+        ),
+        advice: advice(&ports, &deaf, case.history.watch.ports.first().copied().unwrap_or(0)),
+        evidence: vec![
+            Fact::text("stray_ports", named(ports.keys().copied()), FactOrigin::Hook),
+            Fact::count("stray_attempts", ports.values().sum(), FactOrigin::Hook),
+            Fact::count("stray_ports_listened_on", listening.len() as u64, FactOrigin::SocketTable),
+            Fact::count("syns_arrived", arrived, FactOrigin::Hook),
+            Fact::seconds("silent_seconds", silent, FactOrigin::Hook),
+        ],
+        sources,
+    })
+}
+
+fn advice(ports: &BTreeMap<u16, u64>, deaf: &[u16], watched: u16) -> String {
+    let port = ports.iter().max_by_key(|(_, attempts)| **attempts).map_or(0, |(port, _)| *port);
+    let look = "Look where the target group checks and where its targets are registered (`aws elbv2 \
+                describe-target-groups --target-group-arns ARN`, HealthCheckPort; `aws elbv2 describe-target-health \
+                --target-group-arn ARN`, Port)";
+    let change = format!(
+        "`aws elbv2 modify-target-group --target-group-arn ARN --health-check-port {watched}`, or `traffic-port` for \
+         the port of each target"
+    );
+    if deaf.contains(&port) {
+        format!("{look}. Check the port that is served ({change}), or make the application listen on {port}.")
+    } else {
+        format!(
+            "{look}. If checks of port {port} are meant, watch it (--health-port {port}); if not: {change}. If another \
+             target group of this task checks port {port}, this one's health checks are missing: see `agent explain \
+             probes_missing`."
+        )
+    }
+}
+
+/// Whether something listens on a port; unknown is no.
+fn listens(case: &Case<'_>, port: u16) -> bool {
+    let own = &case.history.watch.addresses;
+    let serves = |listener: &&Listener| own.iter().any(|address| listener.serves(address.is_ipv6(), own));
+    case.history.listeners(port).is_some_and(|listeners| listeners.iter().any(serves))
+}
+
+fn attempts(count: u64) -> String {
+    format!("{count} connection attempts")
+}
+
+fn named(ports: impl Iterator<Item = u16>) -> String {
+    ports.map(|port| port.to_string()).collect::<Vec<_>>().join(", ")
+}
