@@ -1,6 +1,7 @@
 //! Builds a package of eBPF programs from a build script; the object ends up in `OUT_DIR`.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -34,7 +35,42 @@ pub fn build(name: &str, below: &str) -> Result<()> {
         unsafe { std::env::set_var("RUSTC_BOOTSTRAP", UNSTABLE_CRATES) };
     }
     let package = Package { name, root_dir: programs, ..Default::default() };
-    aya_build::build_ebpf([package], Toolchain::Custom(toolchain))
+    aya_build::build_ebpf([package], Toolchain::Custom(toolchain))?;
+    strip_built()
+}
+
+/// Takes out of every object in `OUT_DIR` what only debuggers read: nine tenths of its bytes, which the agent would carry
+/// and map. The loader and `bpftool` read `.BTF` and `.BTF.ext`.
+fn strip_built() -> Result<()> {
+    let directory = std::env::var("OUT_DIR").context("cargo sets OUT_DIR")?;
+    for entry in fs::read_dir(&directory).with_context(|| format!("reading {directory}"))? {
+        let path = entry?.path();
+        if path.is_file() {
+            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            if bytes.starts_with(b"\x7fELF") {
+                let stripped = strip(&bytes).with_context(|| format!("stripping {}", path.display()))?;
+                fs::write(&path, stripped).with_context(|| format!("writing {}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn strip(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = object::build::elf::Builder::read(object)?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete |= name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    // LLVM keeps the names of sections among those of symbols; the writer here does not.
+    let names = builder.sections.add();
+    names.name = ".shstrtab".into();
+    names.sh_type = object::elf::SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = object::build::elf::SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped)?;
+    Ok(stripped)
 }
 
 /// The toolchain that can compile for BPF: `bpf` (linked by the set-up, precompiled `core`), or nightly with rust-src.

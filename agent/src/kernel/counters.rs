@@ -2,22 +2,23 @@
 //!
 //! A counter that a kernel does not have is absent, not zero.
 
-use std::fs;
-
-use crate::domain::{conntrack::Conntrack, host_counters::HostCounters};
+use crate::{
+    domain::{conntrack::Conntrack, host_counters::HostCounters},
+    kernel::procfs::read_text,
+};
 
 /// Reads the counters of the current namespace; the interface's own are read elsewhere.
 pub fn read() -> HostCounters {
     // `thread-self`, because only this thread may have entered the namespace.
-    let text = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let text = |name: &str| read_text(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     parse(&text("netstat"), &text("snmp"), &text("snmp6"))
 }
 
 /// Reads the connection tracking table of the current namespace; `None` where the kernel has none.
 pub fn conntrack() -> Option<Conntrack> {
-    let table = fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack").ok()?;
+    let table = read_text("/proc/thread-self/net/stat/nf_conntrack").ok()?;
     // What is below /proc/sys/net belongs to the namespace of the thread that opens it.
-    let limit = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").ok()?;
+    let limit = read_text("/proc/sys/net/netfilter/nf_conntrack_max").ok()?;
     parse_conntrack(&table, &limit)
 }
 

@@ -23,8 +23,10 @@ use crate::{
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
         maps::{MapAccessError, Maps, RecentSender},
+        memory,
         namespace::{Namespace, NamespaceError},
         nftables,
+        procfs::read_text,
         programs::{LoadError, Programs, Sizes},
         reading::Reading,
         rule_reader::{self, RuleReader},
@@ -144,6 +146,7 @@ impl Observer {
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
+        memory::give_back();
         Ok(Self {
             target,
             facts,
@@ -294,15 +297,17 @@ impl Observer {
         )
     }
 
-    /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo.
+    /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls
+    /// tracepoints only (`__bpf_trace_run`, kernel/trace/bpf_trace.c, v6.1).
     fn recursion_misses(&self) -> u64 {
         let misses = |program: &aya::programs::Program| {
             let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
-            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+            let text = read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
             line.trim().parse::<u64>().ok()
         };
-        self.programs.object.programs().filter_map(|(_, program)| misses(program)).sum()
+        let hooked_up = self.programs.tracepoints.iter();
+        hooked_up.filter_map(|name| misses(self.programs.object.program(name)?)).sum()
     }
 }
 
