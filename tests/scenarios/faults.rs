@@ -2,6 +2,7 @@
 
 use lab::{
     app::Listen,
+    client::ask,
     conntrack,
     nlb::{Belief, Speech, connect},
     plan::Family,
@@ -317,6 +318,18 @@ rows! {
         },
         beliefs: UNHEALTHY,
         unseen: |plan| nodes(plan).to_vec(),
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// With client IP preservation; everybody else is served.
+    a_client_on_the_target_is_sent_back_to_itself => Row {
+        before: |lab| lab.forward_at_node(0),
+        after: Some(|lab| {
+            let (own, listener) = (lab.plan.task.address(), (lab.plan.node(0), lab.plan.port).into());
+            lab.task.run(|| ask(own, listener)).expect_err("its own answer does not reach it");
+        }),
+        expected: |plan| vec![Expected::fault("hairpin", "proven", "client", [plan.task.address().to_string()])],
         verdict: "fault",
         ..HEALTHY
     };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
     thread,
     time::{Duration, Instant},
 };
@@ -9,6 +10,7 @@ use std::{
 use lab::{
     agent::Agent,
     app::{App, Listen},
+    client::ask,
     conntrack,
     nlb::{Belief, Check, Node, Speech, connect},
     plan::{Family, Plan},
@@ -93,6 +95,27 @@ rows! {
             for _ in 0..30 {
                 lab.nodes[0].run(|| connect(lab.plan.node(0), target, PATIENCE)).expect_err("nobody listens");
                 thread::sleep(lab.plan.interval / 5);
+            }
+        }),
+        ..HEALTHY
+    };
+
+    /// Without client IP preservation the same client comes with the node's address.
+    a_client_on_the_target_is_served_through_a_node_that_translates => Row {
+        before: |lab| lab.translate_at_node(0),
+        after: Some(|lab| {
+            let (own, listener) = (lab.plan.task.address(), (lab.plan.node(0), lab.plan.port).into());
+            lab.task.run(|| ask(own, listener)).expect("an answer");
+        }),
+        ..HEALTHY
+    };
+
+    /// By its own address, and by one of loopback.
+    a_task_that_talks_to_itself => Row {
+        after: Some(|lab| {
+            let loopback: IpAddr = if lab.plan.family == Family::V4 { [127, 0, 0, 1].into() } else { Ipv6Addr::LOCALHOST.into() };
+            for address in [lab.plan.task.address(), loopback] {
+                lab.task.run(|| ask(address, (address, lab.plan.port).into())).expect("an answer");
             }
         }),
         ..HEALTHY

@@ -127,6 +127,20 @@ impl Topology {
 
     /// Makes a node forward what is sent to the application's port on its own address, under its own address.
     pub fn translate_at_node(&self, number: usize) {
+        self.forward_at_node(number);
+        let (family, task) = (self.plan.family.nft(), self.plan.task.address());
+        nft(
+            &self.nodes[number],
+            &format!(
+                "add chain {family} nlb target {{ type nat hook postrouting priority 100; }}
+                 add rule {family} nlb target {family} daddr {task} snat to {}",
+                self.plan.node(number),
+            ),
+        );
+    }
+
+    /// The same under the sender's address, as with client IP preservation.
+    pub fn forward_at_node(&self, number: usize) {
         let family = self.plan.family.nft();
         let (task, port) = (self.plan.task.address(), self.plan.port);
         let target = SocketAddr::new(task, port);
@@ -138,9 +152,7 @@ impl Topology {
             &format!(
                 "add table {family} nlb
                  add chain {family} nlb listener {{ type nat hook prerouting priority -100; }}
-                 add rule {family} nlb listener {family} daddr {own} tcp dport {port} dnat to {target}
-                 add chain {family} nlb target {{ type nat hook postrouting priority 100; }}
-                 add rule {family} nlb target {family} daddr {task} snat to {own}",
+                 add rule {family} nlb listener {family} daddr {own} tcp dport {port} dnat to {target}",
                 own = self.plan.node(number),
             ),
         );

@@ -79,7 +79,8 @@ pub const fn rests_on(code: Code) -> &'static [Stage] {
         | Code::ProbesPartial
         | Code::ProbesOtherPort
         | Code::ClientsMissing
-        | Code::NothingArrives => &[Stage::Arrived],
+        | Code::NothingArrives
+        | Code::Hairpin => &[Stage::Arrived],
         // The driver's own counters say it, whatever hooks there are.
         Code::AllowanceExceeded => &[],
         // Reasons of drops.

@@ -58,6 +58,8 @@ pub enum Role {
     Node,
     /// A client prefix (`--client`).
     Client,
+    /// An address of the watched interface: whoever sends from it lives on the target itself.
+    Own,
     /// Named by no flag.
     Other,
 }
@@ -96,7 +98,8 @@ impl Priors {
     /// The class of a SYN from a source in `role` for `port`. Address and port are all there is to see at SYN time.
     pub fn classify(&self, role: Role, port: u16) -> SourceClass {
         match (role, self.health_port) {
-            (Role::Client, _) => SourceClass::Client,
+            // A client on the target is one that kept its address.
+            (Role::Client | Role::Own, _) => SourceClass::Client,
             (Role::Other, _) => SourceClass::Other,
             (Role::Node, Some(health_port)) if port == health_port && !self.health_port_is_shared => {
                 SourceClass::NlbProbe

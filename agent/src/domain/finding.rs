@@ -25,6 +25,8 @@ pub enum Code {
     ClientsMissing,
     /// No SYN for the port from anybody, while the interface receives.
     NothingArrives,
+    /// SYNs come from the target's own address.
+    Hairpin,
     /// The instance went over what AWS allows its network.
     AllowanceExceeded,
     /// Netfilter drops SYNs.
@@ -77,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -85,6 +87,7 @@ impl Code {
         Self::ProbesOtherPort,
         Self::ClientsMissing,
         Self::NothingArrives,
+        Self::Hairpin,
         Self::AllowanceExceeded,
         Self::HostFirewall,
         Self::FirewallReject,
@@ -121,6 +124,7 @@ impl Code {
             Self::ProbesOtherPort => "probes_other_port",
             Self::ClientsMissing => "clients_missing",
             Self::NothingArrives => "nothing_arrives",
+            Self::Hairpin => "hairpin",
             Self::AllowanceExceeded => "allowance_exceeded",
             Self::HostFirewall => "host_firewall",
             Self::FirewallReject => "firewall_reject",

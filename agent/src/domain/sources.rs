@@ -29,6 +29,8 @@ pub enum Origin {
     OwnZone(String),
     /// It sent a SYN and lies in a prefix too large to give every address a tally.
     Learned,
+    /// The watched interface has it.
+    Interface,
 }
 
 /// One named source: an address or a prefix.
@@ -145,9 +147,9 @@ impl SourceTable {
         self.sources.iter()
     }
 
-    /// Whether anything is named.
+    /// Whether nobody is named; the target's own addresses are named by nobody.
     pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.sources.iter().all(|source| source.role == Role::Own)
     }
 
     /// Slots in all.

@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    class::SourceClass, history::History, sample::TallyKey, sources::SourceTable, tally::Tally,
+    class::{Role, SourceClass},
+    history::History,
+    sample::TallyKey,
+    sources::SourceTable,
+    tally::Tally,
 };
 
 /// Counts by class and port since the agent began to watch.
@@ -21,7 +25,7 @@ impl Totals {
     /// Adds what was counted since the latest update, each source under the class it has now.
     pub fn update(&mut self, history: &History, sources: &SourceTable) {
         // Zero is a value, too: whoever waits for a first SYN needs the series before it comes.
-        for source in sources.iter() {
+        for source in sources.iter().filter(|source| source.role != Role::Own) {
             for port in &history.watch.ports {
                 let class = history.watch.priors.classify(source.role, *port);
                 self.by_class.entry((class, *port)).or_default();
@@ -48,12 +52,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{
-        class::{Priors, Role},
-        history::Watch,
-        sample::Sample,
-        sources::Origin,
-    };
+    use crate::domain::{class::Priors, history::Watch, sample::Sample, sources::Origin};
 
     const PORT: u16 = 8080;
 

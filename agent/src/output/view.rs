@@ -95,7 +95,7 @@ pub fn rows(
     let mut shown = Vec::new();
     for (key, track) in case.history.tracks() {
         let tally = before.get(&key).map_or_else(|| track.total.clone(), |before| track.total.since(before));
-        let named = case.sources.role(key.slot) != Role::Other;
+        let named = !matches!(case.sources.role(key.slot), Role::Other | Role::Own);
         if !named && tally.is_empty() {
             continue;
         }
@@ -103,7 +103,7 @@ pub fn rows(
         let rhythm = case.history.rhythm(key, case.sources).and_then(|rhythm| rhythm.next(case.now));
         rows.push(row(case, key, tally, findings, rhythm));
     }
-    for source in case.sources.iter() {
+    for source in case.sources.iter().filter(|source| source.role != Role::Own) {
         for port in &case.history.watch.ports {
             let keys = source.slot..source.slot + source.slots;
             if !shown.iter().any(|key| key.port == *port && keys.contains(&key.slot)) {

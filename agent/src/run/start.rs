@@ -97,14 +97,16 @@ pub fn sources(settings: &Settings, names: &Names, interface: &Interface) -> Res
         .networks()
         .map(|(network, role)| (network, role, Origin::Flag))
         .chain(resolved(names, interface).into_iter().map(|(node, origin)| (node.into(), Role::Node, origin)))
+        // Last: whatever the operator calls one of them, it is.
+        .chain(interface.addresses.iter().map(|own| ((*own).into(), Role::Own, Origin::Interface)))
         .collect();
     let wanted: u32 = named.iter().map(|(network, role, _)| SourceTable::slots_for(network, *role)).sum();
     let mut table = SourceTable::new(1 + wanted + SPARE_SLOTS);
     for (network, role, origin) in named {
-        let is_resolved = matches!(origin, Origin::Dns(_) | Origin::OwnZone(_));
+        let is_found = matches!(origin, Origin::Dns(_) | Origin::OwnZone(_) | Origin::Interface);
         match table.add(network, role, origin, Duration::ZERO) {
-            // Named as a client: the operator knows better than DNS.
-            Err(SourceError::TwoRoles { .. }) if is_resolved => {}
+            // Named by the operator, who knows better than DNS.
+            Err(SourceError::TwoRoles { .. }) if is_found => {}
             other => drop(other.map_err(|error| Failure::Usage(error.to_string()))?),
         }
     }

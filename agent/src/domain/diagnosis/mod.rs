@@ -10,6 +10,7 @@ mod answer;
 mod clients;
 mod cookies;
 mod expected;
+mod hairpin;
 mod netfilter;
 mod other_port;
 mod precedence;
@@ -22,7 +23,7 @@ mod translation;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{
-    class::SourceClass,
+    class::{Role, SourceClass},
     finding::{Confidence, Finding},
     history::{GRACE, History, Trouble},
     reason::Meaning,
@@ -88,6 +89,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     }
     absence::examine(case, &mut findings);
     clients::examine(case, &mut findings);
+    hairpin::examine(case, &mut findings);
     allowance::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
@@ -154,13 +156,18 @@ pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
 }
 
 impl<'a> Case<'a> {
-    /// Sources by class and port.
+    /// Sources by class and port, but for the target itself: what it sends to itself says nothing of anybody else.
     pub fn groups(&self) -> Vec<Group<'a>> {
         let mut groups: BTreeMap<(SourceClass, u16), Vec<(TallyKey, &'a Track)>> = BTreeMap::new();
-        for (key, track) in self.history.tracks() {
+        for (key, track) in self.history.tracks().filter(|(key, _)| !self.is_own(*key)) {
             groups.entry((self.history.class(key, self.sources), key.port)).or_default().push((key, track));
         }
         groups.into_iter().map(|((class, port), members)| Group { class, port, members }).collect()
+    }
+
+    /// Whether a tally is that of one of the target's own addresses.
+    pub fn is_own(&self, key: TallyKey) -> bool {
+        self.sources.role(key.slot) == Role::Own
     }
 
     /// Whether trouble of this group is anybody's concern. A firewall that turns strangers away does its work, so

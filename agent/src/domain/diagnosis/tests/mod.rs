@@ -4,6 +4,7 @@ mod absence;
 mod allowance;
 mod cookies;
 mod drops;
+mod hairpin;
 mod listener;
 mod netfilter;
 mod other_port;
