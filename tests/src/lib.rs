@@ -13,7 +13,7 @@
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`aws`] (a double of AWS on
+//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`ratio`] (what a bench compares), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`aws`] (a double of AWS on
 //! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
@@ -37,6 +37,7 @@ pub mod others;
 pub mod plan;
 pub mod promtool;
 pub mod proxy_protocol;
+pub mod ratio;
 pub mod schema;
 pub mod shell;
 pub mod tls;

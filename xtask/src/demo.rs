@@ -7,5 +7,5 @@ use crate::{setup, workspace};
 /// Builds the agent and lets the lab's demo run it.
 pub fn demo() -> Result<()> {
     setup::setup()?;
-    workspace::run_in_lab("demo")
+    workspace::run_in_lab("demo", &[])
 }

@@ -55,7 +55,7 @@ enum Verb {
     /// Throw made-up bytes at every parser of foreign ones
     Fuzz(fuzz::Args),
     /// Measure the agent in the lab (needs root)
-    Bench,
+    Bench(bench::Args),
     /// Build the binary and the container image that are shipped
     Dist(dist::Args),
     /// Run the lab inside other kernels, booted under emulation
@@ -83,7 +83,7 @@ fn perform(verb: Verb) -> Result<()> {
         Verb::Lint => lint::lint(),
         Verb::Matrix => matrix::matrix(),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
-        Verb::Bench => bench::bench(),
+        Verb::Bench(args) => bench::bench(&args),
         Verb::Dist(args) => dist::dist(&args),
         Verb::Kernels(args) => kernels::kernels(&args),
     }

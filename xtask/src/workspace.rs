@@ -24,12 +24,12 @@ pub fn build_agent(args: &[&str]) -> Result<PathBuf> {
     build(cargo().args(["build", "--locked", "-p", "agent"]).args(args), "agent")
 }
 
-/// Runs a binary of the lab's package against the agent, both built for speed.
-pub fn run_in_lab(name: &str) -> Result<()> {
+/// Runs a binary of the lab's package, with further words, against the agent, both built for speed.
+pub fn run_in_lab(name: &str, words: &[String]) -> Result<()> {
     need_root()?;
     let agent = build_agent(&["--release"])?;
-    let args = ["run", "--locked", "--release", "-p", "lab", "--bin", name];
-    cmd::run(cargo().args(args).env("AGENT_BIN", agent))
+    let args = ["run", "--locked", "--release", "-p", "lab", "--bin", name, "--"];
+    cmd::run(cargo().args(args).args(words).env("AGENT_BIN", agent))
 }
 
 /// Fails early, in one sentence, where the lab would fail late and in many.
