@@ -4,12 +4,12 @@ use lab::{
     app::Listen,
     client::ask,
     conntrack,
-    nlb::{Belief, Speech, connect},
+    nlb::{Belief, Speech, connect, connect_from},
     plan::Family,
     shell,
 };
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use crate::{
     expected::Expected,
@@ -194,6 +194,22 @@ rows! {
             Expected::of_clients("syn_cookies", "proven", plan),
         ],
         beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// A client asks two nodes from one port, and both leave it its address: here it is one connection.
+    a_client_uses_one_port_for_two_connections => Row {
+        // One in a hundred would be no fault.
+        requests_per_second: 8,
+        after: Some(|lab| {
+            let from = (lab.plan.client.addresses[3], 45_678).into();
+            let open = lab.client.run(|| connect_from(from, lab.plan.target(), PATIENCE)).expect("the first");
+            // The SYN is sent again after a second.
+            lab.connect_by_another_way(from, Duration::from_millis(1500));
+            drop(open);
+        }),
+        expected: |plan| vec![Expected::of_clients("duplicate_tuple", "proven", plan)],
         verdict: "fault",
         ..HEALTHY
     };

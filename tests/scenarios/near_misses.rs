@@ -10,9 +10,9 @@ use std::{
 use lab::{
     agent::Agent,
     app::{App, Listen},
-    client::ask,
+    client::{ask, ask_over},
     conntrack,
-    nlb::{Belief, Check, Node, Speech, connect},
+    nlb::{Belief, Check, Node, Speech, connect, connect_from},
     plan::{Family, Plan},
     shell,
     topology::Topology,
@@ -183,6 +183,31 @@ rows! {
                 late.join().expect("no panic").expect("a connection in the end");
             });
             assert!(began.elapsed() > Duration::from_secs(1), "the SYN was not repeated");
+        }),
+        ..HEALTHY
+    };
+
+    /// The connection before is over, and the kernel gives its port to the new one.
+    a_port_in_time_wait_is_used_again => Row {
+        after: Some(|lab| {
+            let from = (lab.plan.client.addresses[3], 45_678).into();
+            lab.client.run(|| {
+                for _ in 0..3 {
+                    let connection = connect_from(from, lab.plan.target(), PATIENCE).expect("a connection");
+                    ask_over(connection).expect("an answer");
+                }
+            });
+        }),
+        ..HEALTHY
+    };
+
+    /// As one that its own connection overtook.
+    a_single_syn_meets_an_open_connection => Row {
+        after: Some(|lab| {
+            let from = (lab.plan.client.addresses[3], 45_678).into();
+            let open = lab.client.run(|| connect_from(from, lab.plan.target(), PATIENCE)).expect("the first");
+            lab.connect_by_another_way(from, Duration::from_millis(400));
+            drop(open);
         }),
         ..HEALTHY
     };

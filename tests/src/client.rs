@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -101,8 +101,16 @@ fn ask_until(stopped: &AtomicBool, counts: &Counts, address: IpAddr, target: Soc
 /// As the kernel says.
 pub fn ask(address: IpAddr, target: SocketAddr) -> std::io::Result<Vec<u8>> {
     let timeout = TIMEOUT * wait::pace();
-    let mut stream = connect(address, target, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
+    ask_over(connect(address, target, timeout)?)
+}
+
+/// One request over a connection that is open; the answer ends with it.
+///
+/// # Errors
+///
+/// As the kernel says.
+pub fn ask_over(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(TIMEOUT * wait::pace()))?;
     stream.write_all(b"GET /orders HTTP/1.1\r\nHost: api.internal\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

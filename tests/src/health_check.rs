@@ -95,3 +95,16 @@ pub fn connect(from: IpAddr, target: SocketAddr, timeout: Duration) -> std::io::
     socket.connect_timeout(&SockAddr::from(target), timeout)?;
     Ok(socket.into())
 }
+
+/// Connects from one address and port, even where another connection has them.
+///
+/// # Errors
+///
+/// As the kernel says.
+pub fn connect_from(from: SocketAddr, target: SocketAddr, timeout: Duration) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(from))?;
+    socket.connect_timeout(&SockAddr::from(target), timeout)?;
+    Ok(socket.into())
+}

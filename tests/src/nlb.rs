@@ -18,7 +18,7 @@ use crate::{
     wait,
 };
 
-pub use crate::health_check::{Speech, connect};
+pub use crate::health_check::{Speech, connect, connect_from};
 
 /// Settings of a health check.
 #[derive(Clone, Copy, Debug)]

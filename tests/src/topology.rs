@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Netns,
-    nlb::connect,
+    nlb::{connect, connect_from},
     plan::{Family, Plan, Side},
     shell::{ip, nft, sysctl},
     wait,
@@ -101,6 +101,19 @@ impl Topology {
                 SocketAddr::new(self.plan.task.address(), port),
             ),
         );
+    }
+
+    /// Tries a connection from this address and port of a client, which comes by the way of a node; what answers it goes
+    /// to the client.
+    ///
+    /// # Panics
+    ///
+    /// When a connection is made.
+    pub fn connect_by_another_way(&self, from: SocketAddr, limit: Duration) {
+        let length = if from.is_ipv4() { 32 } else { 128 };
+        ip(&self.nodes[1], &format!("address replace {}/{length} dev lo", from.ip()));
+        let attempt = self.nodes[1].run(|| connect_from(from, self.plan.target(), limit));
+        attempt.expect_err("the answer goes elsewhere");
     }
 
     /// Takes all blocks away.

@@ -92,6 +92,7 @@ pub const fn rests_on(code: Code) -> &'static [Stage] {
         | Code::BadChecksum
         | Code::HostDrop
         | Code::SlowStart
+        | Code::DuplicateTuple
         | Code::ReplyDropped => &[Stage::Admitted],
         // A reason of a drop, and the RST that went out.
         Code::NoListener | Code::ListenerElsewhere => &[Stage::Admitted, Stage::Answered],

@@ -55,6 +55,8 @@ pub enum Code {
     NoReturnRoute,
     /// SYN-ACKs are sent as SYN cookies.
     SynCookies,
+    /// SYNs come on connections that are open.
+    DuplicateTuple,
     /// SYN-ACKs leave and nothing comes back.
     ReplyLost,
     /// SYN-ACKs are dropped on this host.
@@ -79,7 +81,7 @@ pub enum Code {
 
 impl Code {
     /// All codes that this version can report.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::ProbesMissing,
         Self::ProbesStopped,
         Self::ProbesWithdrawn,
@@ -102,6 +104,7 @@ impl Code {
         Self::AcceptQueueFull,
         Self::NoReturnRoute,
         Self::SynCookies,
+        Self::DuplicateTuple,
         Self::ReplyLost,
         Self::ReplyDropped,
         Self::AppNotAccepting,
@@ -139,6 +142,7 @@ impl Code {
             Self::AcceptQueueFull => "accept_queue_full",
             Self::NoReturnRoute => "no_return_route",
             Self::SynCookies => "syn_cookies",
+            Self::DuplicateTuple => "duplicate_tuple",
             Self::ReplyLost => "reply_lost",
             Self::ReplyDropped => "reply_dropped",
             Self::AppNotAccepting => "app_not_accepting",

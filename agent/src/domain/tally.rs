@@ -90,6 +90,13 @@ impl Tally {
         self.drops.get(&(Dropped::Syn, Reason("NO_SOCKET"))).copied().unwrap_or(0)
     }
 
+    /// SYNs that met a connection that is open, by the kernel's own word (tcp_validate_incoming, net/ipv4/tcp_input.c,
+    /// v6.1): answered with a challenge ACK, or found too old by their timestamp.
+    pub fn on_open_connections(&self) -> u64 {
+        let count = |reason| self.drops.get(&(Dropped::Syn, Reason(reason))).copied().unwrap_or(0);
+        count("TCP_INVALID_SYN") + count("TCP_RFC7323_PAWS")
+    }
+
     /// Drops of one kind with one meaning.
     pub fn drops_with(&self, what: Dropped, meaning: Meaning) -> u64 {
         self.sum(|dropped, why| dropped == what && why == meaning)

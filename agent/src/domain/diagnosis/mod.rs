@@ -9,6 +9,7 @@ mod allowance;
 mod answer;
 mod clients;
 mod cookies;
+mod duplicate;
 mod expected;
 mod hairpin;
 mod netfilter;
@@ -81,6 +82,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     for group in case.groups() {
         admission::examine(case, &group, &mut findings);
         answer::examine(case, &group, &mut findings);
+        duplicate::examine(case, &group, &mut findings);
         reply::examine(case, &group, &mut findings);
         cookies::examine(case, &group, &mut findings);
         accept::examine(case, &group, &mut findings);
@@ -147,6 +149,7 @@ pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
     let accounted = told.dropped()
         // The same SYN, seen without a socket and answered with a reset; what netfilter refuses is among the dropped.
         + told.no_socket().max(told.refused.saturating_sub(told.drops_with(Dropped::Syn, Meaning::Netfilter)))
+        + told.on_open_connections()
         + told.drops_of(Dropped::DuplicateSyn)
         + told.drops_with(Dropped::Syn, Meaning::NotForThisHost)
         + told.drops_of(Dropped::SynAck)

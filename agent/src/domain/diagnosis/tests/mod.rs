@@ -4,6 +4,7 @@ mod absence;
 mod allowance;
 mod cookies;
 mod drops;
+mod duplicate;
 mod hairpin;
 mod listener;
 mod netfilter;
