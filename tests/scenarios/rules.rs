@@ -12,6 +12,9 @@ use crate::{row::PATIENCE, turns};
 
 const NAME: &str = "(nft table inet host, chain input)";
 
+/// What is said where no counter tells.
+const NOBODY: &str = " (by no rule of nftables that drops and counts)";
+
 /// The summary of `host_firewall` once it is about `drops` SYNs or more, where rules drop the probes of a node.
 fn summary(family: Family, rules: &str, drops: u64) -> String {
     let _turn = turns::share();
@@ -64,11 +67,17 @@ both_families! {
     };
     a_rule_that_does_not_count_is_not_named => |family| {
         let summary = summary(family, "tcp dport PORT drop", 3);
-        assert!(!summary.contains("chain"), "{summary}");
+        assert!(summary.ends_with(NOBODY), "{summary}");
+    };
+    the_policy_of_a_chain_has_no_counter => |family| {
+        let rules = "meta l4proto != tcp accept\n\
+             add chain inet host input { type filter hook input priority 0; policy drop; }";
+        let summary = summary(family, rules, 3);
+        assert!(summary.ends_with(NOBODY), "{summary}");
     };
     a_counter_that_does_not_drop_is_not_named => |family| {
         let rules = "tcp dport PORT counter\nadd rule inet host input tcp dport PORT drop";
         let summary = summary(family, rules, 3);
-        assert!(!summary.contains("chain"), "{summary}");
+        assert!(summary.ends_with(NOBODY), "{summary}");
     };
 }

@@ -95,6 +95,14 @@ impl RuleLog {
         let found = best.next()?;
         best.next().is_none().then_some(found)
     }
+
+    /// Whether there were drops between readings, at least two of them, and no rule counted anything meanwhile.
+    pub fn none_counted(&self, dropped: impl Fn(Duration, Duration) -> u64) -> bool {
+        let with_drops = self.steps.iter().map(|step| (step, dropped(step.from, step.to)));
+        let with_drops: Vec<_> = with_drops.filter(|(_, drops)| *drops > 0).collect();
+        let sum: u64 = with_drops.iter().map(|(_, drops)| drops).sum();
+        sum >= ENOUGH && with_drops.iter().all(|(step, _)| step.growth.is_empty())
+    }
 }
 
 #[cfg(test)]

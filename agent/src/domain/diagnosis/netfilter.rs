@@ -78,7 +78,17 @@ fn name_rule(case: &Case<'_>, group: &Group<'_>, tracks: &[&Track], mut finding:
     let these = |from, to| tracks.iter().map(|track| dropped(&track.between(from, to))).sum();
     let all = |from, to| case.history.tracks().map(|(_, track)| dropped(&track.between(from, to))).sum();
     let rules = case.history.rules();
-    let Some((rule, packets)) = rules.culprit(these).or_else(|| rules.culprit(all)) else { return finding };
+    let Some((rule, packets)) = rules.culprit(these).or_else(|| rules.culprit(all)) else {
+        if rules.none_counted(these) {
+            finding.summary.push_str(" (by no rule of nftables that drops and counts)");
+            finding.advice.push_str(
+                " No rule that drops and has a counter counted them: look for the policy of a chain (`policy drop`), a \
+                 rule without `counter`, a verdict map, or rules of iptables-legacy.",
+            );
+            finding.evidence.push(Fact::count("rule_packets", 0, FactOrigin::Nftables));
+        }
+        return finding;
+    };
     let Rule { family, table, chain, .. } = rule;
     finding.summary.push_str(&format!(" ({rule})"));
     finding.advice = format!(

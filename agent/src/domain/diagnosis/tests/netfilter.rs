@@ -240,6 +240,24 @@ fn the_rule_that_counted_the_drops_is_named() {
 }
 
 #[test]
+fn where_no_rule_counted_anything_it_is_a_policy_or_a_rule_without_counter() {
+    let finding = &dropped_by_rules(0, 0).findings()[0];
+    assert!(
+        finding.summary.ends_with("(by no rule of nftables that drops and counts)"),
+        "{}",
+        finding.summary
+    );
+    assert!(finding.advice.contains("the policy of a chain"), "{}", finding.advice);
+    // A rule that counted something may be one of two that drop; and without rules nothing is known.
+    let finding = &dropped_by_rules(0, 3).findings()[0];
+    assert!(finding.summary.ends_with(" s"), "{}", finding.summary);
+    let mut story = Story::new();
+    story.probes(40, |story| story.drop(NODE_A, "NETFILTER_DROP"));
+    let unread = story.findings().into_iter().find(|finding| finding.code == Code::HostFirewall);
+    assert!(unread.is_some_and(|finding| finding.summary.ends_with(" s")));
+}
+
+#[test]
 fn rules_that_counted_something_else_are_not_named() {
     for (one, two) in [(0, 3), (2, 0), (1, 1)] {
         let finding = &dropped_by_rules(one, two).findings()[0];
