@@ -10,6 +10,12 @@ pub trait Bytes {
     fn u16_at(&self, offset: usize) -> Option<u16>;
     /// Four bytes.
     fn u32_at(&self, offset: usize) -> Option<u32>;
+    /// The same offset, of which a verifier knows no more than that it lies in a packet. Each of the many ways through the
+    /// headers leaves another constant, and would be followed to the end of the program by itself.
+    #[inline(always)]
+    fn blurred(&self, offset: usize) -> Option<usize> {
+        Some(offset)
+    }
 }
 
 impl Bytes for [u8] {
@@ -176,6 +182,12 @@ fn walk_extension_headers<B: Bytes + ?Sized>(bytes: &B, ip: usize, first: u8) ->
 }
 
 impl Location {
+    /// The same place, however it was found ([`Bytes::blurred`]): for what is looked at closer.
+    #[inline(always)]
+    pub fn blurred<B: Bytes + ?Sized>(self, bytes: &B) -> Option<Self> {
+        Some(Self { ip: bytes.blurred(self.ip)?, tcp: bytes.blurred(self.tcp)?, ipv6: self.ipv6 })
+    }
+
     /// TCP flags. `None` when the packet ends before them.
     #[inline(always)]
     pub fn flags<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<u8> {

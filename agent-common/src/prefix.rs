@@ -5,7 +5,7 @@
 //! Larger tables go into an LPM trie (see the eBPF side); a scan of 16 entries costs a few nanoseconds, a trie 32.
 
 /// Prefixes per address family that the scanned table holds.
-pub const SCANNED_PREFIXES: usize = 64;
+pub const SCANNED_PREFIXES: usize = 32;
 
 /// Slot of every source that no prefix names.
 pub const OTHER_SLOT: u32 = 0;

@@ -40,12 +40,15 @@ fn count_in<B: Bytes>(bytes: &B) -> Option<()> {
         return Some(());
     }
     let address = found.source(bytes)?;
+    // Read before the search, behind which the verifier need not know where the headers were: it would follow the search
+    // once for each of the ways to them.
+    let sequence = if port_index.is_none() { found.sequence(bytes)? } else { 0 };
     // One search for both, because the verifier follows every copy.
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
     let Some(port_index) = port_index else {
         if rule.flags & HUNT_STRAYS != 0 {
-            strays::add(slot, port, found.sequence(bytes)?);
+            strays::add(slot, port, sequence);
         }
         return Some(());
     };

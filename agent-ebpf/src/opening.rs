@@ -30,6 +30,7 @@ pub fn look(context: &TcContext) -> Option<()> {
     if !packet::is_push(found.flags(&bytes)?) {
         return None;
     }
+    let found = found.blurred(&bytes)?;
     let (peer_port, port) = found.ports(&bytes)?;
     let port_index = ports::on_wire(port)?;
     let address = found.source(&bytes)?;

@@ -88,6 +88,42 @@ impl Bytes for Linear {
     fn u32_at(&self, offset: usize) -> Option<u32> {
         self.at::<4>(offset).map(|pointer| load!(pointer, u32, "u32"))
     }
+    #[inline(always)]
+    fn blurred(&self, offset: usize) -> Option<usize> {
+        self.at::<2>(0).map(|pointer| blur(pointer, offset))
+    }
+}
+
+/// Adds the difference of a value with itself, which is zero, and of which the verifier knows 16 bits nothing of. No offset
+/// of a header is longer than 14 bits: six extension headers of 2 KiB.
+#[inline(always)]
+fn blur(pointer: usize, offset: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut offset = offset;
+        // SAFETY: the caller compared the pointer and two bytes with the end of the packet, which the verifier checks
+        // again; the instructions only read.
+        unsafe {
+            core::arch::asm!(
+                "{one} = *(u16 *)({pointer} + 0)",
+                "{two} = *(u16 *)({pointer} + 0)",
+                "{one} ^= {two}",
+                "{offset} += {one}",
+                "{offset} &= 16383",
+                one = out(reg) _,
+                two = out(reg) _,
+                offset = inout(reg) offset,
+                pointer = in(reg) pointer,
+                options(pure, readonly, nostack),
+            );
+        }
+        offset
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let _read_under_the_kernel_only = pointer;
+        offset
+    }
 }
 
 /// The argument of a raw tracepoint with a constant index. Several plain reads in one function the compiler folds

@@ -12,6 +12,7 @@ mod expected;
 mod faults;
 mod flooded;
 mod input;
+mod joining;
 mod judge;
 mod listen;
 mod loss;

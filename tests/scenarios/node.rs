@@ -18,11 +18,10 @@ use serde_json::Value;
 
 use crate::{row::PATIENCE, turns};
 
-/// A look at the node every second, and loading, which takes the kernel up to two seconds on a machine that is busy
-/// with other tests. The long tier prints what it takes when nothing else runs.
+/// On a machine that is busy with other tests. The long tier prints what it takes when nothing else runs.
 const JOIN: Duration = Duration::from_secs(6);
 
-fn start(node: &Node, more: &str) -> Agent {
+pub fn start(node: &Node, more: &str) -> Agent {
     let text = format!(
         "--all-netns --port {} --nlb {} --health-interval 300ms --interval 400ms {more}",
         node.port, node.balancer
@@ -52,12 +51,12 @@ fn watched(lines: &[Value]) -> BTreeSet<String> {
     watched
 }
 
-fn addresses<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> BTreeSet<String> {
+pub fn addresses<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> BTreeSet<String> {
     tasks.into_iter().map(|task| task.address.to_string()).collect()
 }
 
 #[track_caller]
-fn wait_watched(agent: &mut Agent, what: &str, wanted: &BTreeSet<String>) {
+pub fn wait_watched(agent: &mut Agent, what: &str, wanted: &BTreeSet<String>) {
     agent.wait_until(what, JOIN.max(PATIENCE), |lines| (watched(lines) == *wanted).then_some(()));
 }
 

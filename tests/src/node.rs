@@ -36,7 +36,7 @@ pub struct Task {
     /// Its address.
     pub address: IpAddr,
     port: u16,
-    _app: App,
+    app: Option<App>,
     holder: Held,
 }
 
@@ -81,11 +81,18 @@ impl Node {
     }
 
     /// A task that listens on this port.
+    pub fn task_on(&mut self, port: u16) -> Task {
+        let mut task = self.task_to_be(port);
+        task.listen();
+        task
+    }
+
+    /// A task that does not listen yet.
     ///
     /// # Panics
     ///
     /// When a step fails, or after 16 000 tasks.
-    pub fn task_on(&mut self, port: u16) -> Task {
+    pub fn task_to_be(&mut self, port: u16) -> Task {
         let number = self.made;
         self.made += 1;
         assert!(number < 16_000, "no address is left");
@@ -107,9 +114,8 @@ impl Node {
             &namespace,
             &format!("address add {own}/30 dev eth0\nlink set eth0 up\nroute add default via {gateway}"),
         );
-        let app = App::start(&namespace, Listen::on_all(own.into(), port));
         let holder = hold(&namespace);
-        Task { address: own.into(), namespace, port, _app: app, holder }
+        Task { address: own.into(), namespace, port, app: None, holder }
     }
 
     /// Probes of all these tasks, until dropped.
@@ -135,6 +141,11 @@ impl Default for Node {
 }
 
 impl Task {
+    /// Its application begins to listen.
+    pub fn listen(&mut self) {
+        self.app = Some(App::start(&self.namespace, Listen::on_all(self.address, self.port)));
+    }
+
     /// Its own firewall drops what comes for its port.
     pub fn firewall(&self) {
         nft(

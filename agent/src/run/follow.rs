@@ -18,12 +18,16 @@ use crate::{
         node::{self, Census},
         privileges, sockets,
     },
-    run::{Failure, names::Names, sink::Sink, target::Target},
+    run::{Failure, hooking::hook_up_all, names::Names, sink::Sink, target::Target},
     settings::Settings,
 };
 
-/// How often to look for namespaces: a new one is joined within two seconds.
-pub const EVERY: Duration = Duration::from_secs(1);
+/// How often to look for namespaces. The promise is that a new one is joined within two seconds, and joining a dozen takes
+/// one of them.
+pub const EVERY: Duration = Duration::from_millis(500);
+
+/// How many are joined before anything else is looked after, such as a signal to end.
+const AT_A_TIME: usize = 16;
 
 /// How often the container agent is asked about containers it did not name yet; a task may be younger than its answer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -45,7 +49,7 @@ impl Follower {
         Self { containers: Containers::default(), answers, answer, asked: None, said: BTreeSet::new() }
     }
 
-    /// Leaves what is gone and joins what is new.
+    /// Leaves what is gone and joins what is new, so many at a time: whether all is joined.
     ///
     /// # Errors
     ///
@@ -56,7 +60,7 @@ impl Follower {
         settings: &Settings,
         names: &Names,
         sink: &mut Sink,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let census = Census::take()
             .map_err(|error| Failure::CannotObserve(format!("listing the processes in /proc: {error}")))?;
         // With it, those that are left run outside of what this agent may see, and no task does.
@@ -71,14 +75,15 @@ impl Follower {
         }
         leave_gone(&census, targets, settings, sink)?;
         let followed: BTreeSet<u32> = targets.iter().filter_map(Target::followed_inode).collect();
-        for (inode, processes) in census.namespaces.iter().filter(|(inode, _)| !followed.contains(inode)) {
-            if let Some(mut target) = self.candidate(*inode, processes, settings) {
-                target.try_start(settings, names, sink)?;
-                targets.push(target);
-            }
-        }
+        let strangers = census.namespaces.iter().filter(|(inode, _)| !followed.contains(inode));
+        let newcomers: Vec<Target> = strangers
+            .filter_map(|(inode, processes)| self.candidate(*inode, processes, settings))
+            .take(AT_A_TIME)
+            .collect();
+        let is_all = newcomers.len() < AT_A_TIME;
+        join(newcomers, targets, settings, names, sink)?;
         self.name_workloads(targets);
-        Ok(())
+        Ok(is_all)
     }
 
     /// A target, if a wanted port is listened on in this namespace.
@@ -138,6 +143,32 @@ impl Follower {
             log::warn!("{text}");
         }
     }
+}
+
+/// Hooks up all of these at the same time.
+fn join(
+    newcomers: Vec<Target>,
+    targets: &mut Vec<Target>,
+    settings: &Settings,
+    names: &Names,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
+    let (mut found, mut prepared) = (Vec::new(), Vec::new());
+    for mut target in newcomers {
+        match target.prepare(settings, names)? {
+            Some(one) => {
+                prepared.push(one);
+                found.push(target);
+            }
+            // It stays to be looked for again.
+            None => targets.push(target),
+        }
+    }
+    for (mut target, hooked) in found.into_iter().zip(hook_up_all(prepared, settings)) {
+        target.begin(hooked, settings, sink)?;
+        targets.push(target);
+    }
+    Ok(())
 }
 
 /// Says the last words about namespaces that nobody lives in any more. One that lost the process it was reached by is

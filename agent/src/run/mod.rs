@@ -9,6 +9,7 @@ mod failure;
 mod follow;
 #[cfg(test)]
 mod golden;
+mod hooking;
 mod names;
 mod outbox;
 mod ready;
@@ -141,7 +142,8 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     }
     let mut follower = settings.all_namespaces.then(Follower::new);
     if let Some(follower) = &mut follower {
-        follower.look(&mut targets, settings, &names, sink)?;
+        // A signal that comes meanwhile is taken below.
+        while !follower.look(&mut targets, settings, &names, sink)? && stop.is_empty() {}
         if targets.is_empty() && until == Until::Sure {
             return Err(nobody_listens(settings));
         }
@@ -171,8 +173,10 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 }
             },
             _ = resolve.tick() => names.refresh(),
-            _ = follow.tick(), if follower.is_some() => if let Some(follower) = &mut follower {
-                follower.look(&mut targets, settings, &names, sink)?;
+            _ = follow.tick(), if follower.is_some() => if let Some(follower) = &mut follower
+                && !follower.look(&mut targets, settings, &names, sink)?
+            {
+                follow.reset_immediately();
             },
             _ = tick.tick() => {
                 #[cfg(debug_assertions)]

@@ -13,12 +13,19 @@ use crate::{
     kernel::{
         namespace::Namespace,
         node,
-        observer::{self, ObserveError, Observer, Options},
-        privileges::{self, Power},
+        observer::{self, ObserveError},
     },
     output::view::TargetLabel,
     run::{
-        Failure, names::Names, recorder::Recorder, say, sink::Sink, start, thrift::Thrift, watching::Watching,
+        Failure,
+        hooking::{Hooked, Prepared},
+        names::Names,
+        recorder::Recorder,
+        say,
+        sink::Sink,
+        start,
+        thrift::Thrift,
+        watching::Watching,
     },
     settings::{OnBlind, Settings},
 };
@@ -160,17 +167,23 @@ impl Target {
     ///
     /// When it cannot be watched, or nothing can be written.
     pub fn try_start(&mut self, settings: &Settings, names: &Names, sink: &mut Sink) -> Result<(), Failure> {
-        match self.start(settings, names) {
-            Ok((watching, choices)) => {
-                say::introduction(&self.label, &watching, &choices, &self.discovered, sink)?;
-                self.watching = Some(watching);
-                Ok(())
-            }
-            Err(failure) => self.lose_sight(failure, settings),
+        let Some(prepared) = self.prepare(settings, names)? else { return Ok(()) };
+        self.begin(prepared.hook_up(settings), settings, sink)
+    }
+
+    /// Finds what is to be hooked up. With `--on-blind stay` a failure is remembered instead.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be watched.
+    pub fn prepare(&mut self, settings: &Settings, names: &Names) -> Result<Option<Prepared>, Failure> {
+        match self.find(settings, names) {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(failure) => self.lose_sight(failure, settings).map(|()| None),
         }
     }
 
-    fn start(&mut self, settings: &Settings, names: &Names) -> Result<(Watching, Vec<String>), Failure> {
+    fn find(&mut self, settings: &Settings, names: &Names) -> Result<Prepared, Failure> {
         let namespace = self.namespace.as_deref().map_or_else(Namespace::own, Namespace::named)?;
         let interface = start::interface(&namespace, settings, &self.discovered.identity.task_addresses)?;
         let own = settings.listen.filter(|_| self.namespace.is_none());
@@ -179,7 +192,7 @@ impl Target {
             None => start::ports(&namespace, settings, own)?,
         };
         let sources = start::sources(settings, names, &interface)?;
-        let choices = [format!("interface {}: {}", interface.name, interface.chosen_because)];
+        let choice = format!("interface {}: {}", interface.name, interface.chosen_because);
         self.label = TargetLabel {
             netns: self.namespace.clone(),
             interface: interface.name.clone(),
@@ -189,28 +202,44 @@ impl Target {
         };
         // Before anything is hooked up: a bad path is the operator's to mend.
         let recorder = Recorder::begin(settings.record_evidence.as_deref())?;
-        let addresses = interface.addresses.clone();
-        let target = observer::Target { namespace, interface, ports: ports.clone() };
-        let options = Options {
-            btf: &settings.btf,
-            attach: settings.attach,
-            with_openings: !settings.nlbs.is_empty(),
-            drop_entries: settings.drop_entries,
-        };
-        let observer = privileges::with(Power::Load, || Observer::start(target, &sources, &options))?;
+        let target = observer::Target { namespace, interface, ports };
+        let choices = [choice].into_iter().chain(why).collect();
+        Ok(Prepared { target, sources, choices, recorder })
+    }
+
+    /// Begins to watch what was hooked up, and says so. With `--on-blind stay` a failure is remembered instead.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be watched, or nothing can be written.
+    pub fn begin(&mut self, hooked: Hooked, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
+        match self.watch(hooked, settings) {
+            Ok((watching, choices)) => {
+                say::introduction(&self.label, &watching, &choices, &self.discovered, sink)?;
+                self.watching = Some(watching);
+                Ok(())
+            }
+            Err(failure) => self.lose_sight(failure, settings),
+        }
+    }
+
+    fn watch(&mut self, hooked: Hooked, settings: &Settings) -> Result<(Watching, Vec<String>), Failure> {
+        let Hooked { observer, sources, choices, recorder } = hooked;
+        let observer = observer?;
         if observer.is_blind() {
             let causes: Vec<_> = observer.blind_spots().iter().map(|spot| spot.text.as_str()).collect();
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
-        let watch = Watch { task_age: self.discovered.task_age(), ..settings.watch(addresses, ports) };
-        let history = History::new(watch);
+        let target = observer.target();
+        let watch = settings.watch(target.interface.addresses.clone(), target.ports.clone());
+        let history = History::new(Watch { task_age: self.discovered.task_age(), ..watch });
         let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty(), recorder);
         if settings.listen.is_some() {
             watching.keep_totals();
         }
         // Times count from now on.
         self.thrift.begin();
-        Ok((watching, choices.into_iter().chain(why).collect()))
+        Ok((watching, choices))
     }
 
     fn lose_sight(&mut self, failure: Failure, settings: &Settings) -> Result<(), Failure> {
