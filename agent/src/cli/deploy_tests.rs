@@ -1,6 +1,6 @@
 //! The files of `deploy/` name flags that exist, and what the contract asks of each home.
 
-use std::ffi::OsString;
+use std::{collections::BTreeSet, ffi::OsString, fs, process::Command};
 
 use serde_json::Value;
 
@@ -70,4 +70,64 @@ fn the_daemon_set_follows_the_node() {
     let settings = accepted(&words);
     assert!(settings.all_namespaces && settings.on_blind == OnBlind::Stay);
     assert!(text.contains("hostPID: true") && text.contains("hostNetwork: true"));
+}
+
+/// Capabilities that a text names, as ECS and Kubernetes do.
+fn capabilities(text: &str) -> BTreeSet<String> {
+    let known = ["BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_RESOURCE", "NET_RAW"];
+    let words = text.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+    let names = words.map(|word| word.strip_prefix("CAP_").unwrap_or(word));
+    names.filter(|name| known.contains(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_capabilities_has_what_the_files_add_and_nothing_that_none_adds() {
+    let docs = include_str!("../../../docs/deployment.md");
+    let (_, table) = docs.split_once("| Capability | For |").expect("a table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let rows: BTreeSet<String> = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let mut added = BTreeSet::new();
+    for file in [
+        include_str!("../../../deploy/ecs/daemon.json"),
+        include_str!("../../../deploy/ecs/sidecar.json"),
+        include_str!("../../../deploy/systemd/health-check-tracer.service"),
+        include_str!("../../../deploy/kubernetes/daemonset.yaml"),
+    ] {
+        added.append(&mut capabilities(file));
+    }
+    // SETPCAP is what the agent lays down with; no file has to add it.
+    added.insert("SETPCAP".to_owned());
+    assert_eq!(rows, added);
+}
+
+/// systemd's own opinion, where it is installed.
+#[test]
+fn the_unit_is_understood_by_systemd_and_as_closed_as_the_documents_say() {
+    let analyze = |arguments: &[&str]| Command::new("systemd-analyze").args(arguments).output();
+    if analyze(&["--version"]).is_err() {
+        eprintln!("systemd-analyze is not installed: not tested");
+        return;
+    }
+    let own = std::env::current_exe().expect("this program");
+    let unit = include_str!("../../../deploy/systemd/health-check-tracer.service")
+        .replace("/usr/local/bin/agent", &own.display().to_string());
+    let directory = std::env::temp_dir().join(format!("agent-unit-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    let file = directory.join("health-check-tracer.service");
+    fs::write(&file, unit).expect("a file");
+    let path = file.to_str().expect("a path");
+    let verified = analyze(&["verify", path]).expect("it runs");
+    // Offline: no systemd has to run. In tenths: 2.5.
+    let rated = analyze(&["security", "--offline=true", "--threshold=25", path]).expect("it runs");
+    fs::remove_dir_all(&directory).expect("removing the directory");
+    let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(verified.status.success() && !complaints.contains("health-check-tracer"), "{complaints}");
+    let text = String::from_utf8_lossy(&rated.stdout).into_owned();
+    assert!(rated.status.success(), "{text}{}", String::from_utf8_lossy(&rated.stderr));
+    assert!(text.contains("Overall exposure level"), "{text}");
+    assert!(include_str!("../../../docs/deployment.md").contains("gives the unit 2.1 (\"OK\")"));
 }

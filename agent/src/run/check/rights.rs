@@ -25,7 +25,7 @@ pub fn checks(settings: &Settings, home: Home) -> Vec<Check> {
     checks.push(capability("cap_bpf", Capability::Bpf, home, &Code::ALL));
     checks.push(capability("cap_perfmon", Capability::Perfmon, home, &Code::ALL));
     checks.push(capability("cap_net_admin", Capability::NetAdmin, home, &Code::ALL));
-    if !settings.namespaces.is_empty() {
+    if !settings.namespaces.is_empty() || settings.all_namespaces {
         checks.push(joining(home));
     }
     checks.push(btf(&settings.btf, home));
@@ -64,7 +64,7 @@ fn joining(home: Home) -> Check {
         _ => Check::lacks(
             State::Fail,
             "cap_sys_admin",
-            "CAP_SYS_ADMIN is missing: the namespaces of --netns cannot be entered",
+            "CAP_SYS_ADMIN is missing: other network namespaces cannot be entered",
             home.joining(),
         )
         .blinds(&Code::ALL),
