@@ -5,6 +5,7 @@
 
 mod layout;
 mod machine;
+mod trial;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ pub struct Args {
     /// Build a second time, elsewhere, and fail when a byte differs
     #[arg(long)]
     check: bool,
+    /// Run the lab's tests of the image, from its own bare root (needs root)
+    #[arg(long = "try")]
+    tries: bool,
 }
 
 /// Builds everything, and prints where it is and by which digest it is known.
@@ -39,6 +43,9 @@ pub fn dist(args: &Args) -> Result<()> {
     let directory = workspace::root().join("target/dist");
     let digest = build(args, &directory)?;
     println!("{}: image index sha256:{digest}", directory.join("oci").display());
+    if args.tries {
+        trial::run(&directory.join("oci"))?;
+    }
     if args.check {
         let again = workspace::root().join("target/dist-again");
         let second = build(args, &again)?;

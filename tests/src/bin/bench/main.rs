@@ -6,6 +6,7 @@
 mod process;
 mod programs;
 mod requests;
+mod targets;
 
 use anyhow::{Result, bail};
 
@@ -16,16 +17,19 @@ type Bench = (&'static str, fn() -> Result<()>);
 const BENCHES: &[Bench] =
     &[("programs", programs::measure), ("process", process::measure), ("requests", requests::measure)];
 
-/// Measures what is named, or everything.
+/// What takes minutes, and is measured only when it is named.
+const LONG: &[Bench] = &[("targets", targets::measure)];
+
+/// Measures what is named, or everything that is soon done.
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+    let known: Vec<&str> = BENCHES.iter().chain(LONG).map(|(name, _)| *name).collect();
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no bench {unknown}: choose from {}", known.join(", "));
     }
-    for (_, measure) in
-        BENCHES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name))
-    {
+    let is_named = |(name, _): &&Bench| wanted.iter().any(|one| one == name);
+    let soon = BENCHES.iter().filter(|bench| wanted.is_empty() || is_named(bench));
+    for (_, measure) in soon.chain(LONG.iter().filter(is_named)) {
         measure()?;
     }
     Ok(())

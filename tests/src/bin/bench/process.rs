@@ -83,7 +83,11 @@ fn mib(kib: u64) -> f64 {
 }
 
 /// A figure of a process in KiB (`/proc/PID/status`).
-fn kib(process: u32, name: &str) -> Result<u64> {
+///
+/// # Errors
+///
+/// When there is none.
+pub fn kib(process: u32, name: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,0 +1,138 @@
+//! What a node agent costs for each target: memory, descriptors, CPU time.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{
+    agent::{Agent, words},
+    node::{Node, Task},
+};
+
+use crate::process::kib;
+
+/// Targets at which it is measured.
+const COUNTS: [usize; 5] = [1, 10, 30, 60, 120];
+
+/// Health checks come to each target this often, as by default.
+const CHECKS: Duration = Duration::from_secs(10);
+
+/// Time for what joining took to pass, and for measuring.
+const SETTLES: Duration = Duration::from_secs(5);
+const MEASURED: Duration = Duration::from_secs(20);
+
+/// What the agent holds and takes at one number of targets.
+struct Figures {
+    targets: usize,
+    resident_kib: u64,
+    descriptors: usize,
+    maps_kib: u64,
+    /// CPU time per second, in milliseconds.
+    busy: f64,
+    /// From when the last of them listened until all were watched.
+    joined: Duration,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+///
+/// When the agent does not start, or `/proc` shows no figures.
+pub fn measure() -> Result<()> {
+    let mut node = Node::new();
+    let flags = format!("trace --output json --all-netns --port {} --nlb {}", node.port, node.balancer);
+    let mut agent = Agent::start(&node.home, &words(&flags));
+    let (mut tasks, mut probes): (Vec<Task>, Vec<_>) = Default::default();
+    println!("A node agent, one NLB node that checks every {} s, JSON", CHECKS.as_secs());
+    println!("  targets  resident  descriptors  maps in the kernel  CPU time a second  joined within");
+    let mut all = Vec::new();
+    for count in COUNTS {
+        let new: Vec<Task> = (tasks.len()..count).map(|_| node.task_to_be(node.port)).collect();
+        let new = new.into_iter().map(|mut task| {
+            task.listen();
+            task
+        });
+        tasks.extend(new);
+        let began = Instant::now();
+        agent.wait_until("all targets", Duration::from_secs(120), |lines| {
+            (lines.iter().filter(|line| line["kind"] == "start").count() == count).then_some(())
+        });
+        let joined = began.elapsed();
+        probes.extend(node.probe(&tasks[probes.len()..], CHECKS));
+        std::thread::sleep(SETTLES);
+        let figures = figures(agent.id(), count, joined)?;
+        println!(
+            "  {:>7}  {:>4.1} MiB  {:>11}  {:>14.1} MiB  {:>14.1} ms  {:>11.1} s",
+            count,
+            mib(figures.resident_kib),
+            figures.descriptors,
+            mib(figures.maps_kib),
+            figures.busy,
+            figures.joined.as_secs_f64()
+        );
+        all.push(figures);
+    }
+    let ended = agent.stop();
+    ensure!(ended.status.success(), "the agent failed: {}", ended.errors);
+    println!("Each target more");
+    for pair in all.windows(2) {
+        let [from, to] = pair else { continue };
+        let more = (to.targets - from.targets) as f64;
+        println!(
+            "  {:>3} to {:>3}: {:>5.0} KiB resident, {:>4.1} descriptors, {:>4.0} KiB of maps, {:>4.2} ms of CPU time a second",
+            from.targets,
+            to.targets,
+            (to.resident_kib as f64 - from.resident_kib as f64) / more,
+            (to.descriptors as f64 - from.descriptors as f64) / more,
+            (to.maps_kib as f64 - from.maps_kib as f64) / more,
+            (to.busy - from.busy) / more,
+        );
+    }
+    Ok(())
+}
+
+fn figures(process: u32, targets: usize, joined: Duration) -> Result<Figures> {
+    let (began, before) = (Instant::now(), spent(process)?);
+    std::thread::sleep(MEASURED);
+    let busy = (spent(process)? - before).as_secs_f64() * 1000.0 / began.elapsed().as_secs_f64();
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).context("its descriptors")?.count();
+    Ok(Figures {
+        targets,
+        resident_kib: kib(process, "VmRSS")?,
+        descriptors,
+        maps_kib: maps(process)?,
+        busy,
+        joined,
+    })
+}
+
+/// CPU time of a process so far, on all its threads.
+fn spent(process: u32) -> Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let (_, fields) = text.rsplit_once(')').with_context(|| format!("no name in {path}"))?;
+    let user_and_system = fields.split_whitespace().skip(11).take(2);
+    let ticks = user_and_system.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    // USER_HZ is 100 wherever this runs.
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+/// What the kernel charges for the maps that a process holds (`memlock` in the descriptors' fdinfo).
+fn maps(process: u32) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).context("its descriptors")? {
+        // One that was closed meanwhile.
+        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
+        let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        if let (Some(_), Some(memory)) = (figure("map_type"), figure("memlock")) {
+            bytes += memory.trim().parse::<u64>().context("memlock of a map")?;
+        }
+    }
+    Ok(bytes / 1024)
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
