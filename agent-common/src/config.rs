@@ -30,9 +30,11 @@ pub struct Control {
     pub hunt_translation: u32,
     /// Not zero while health checks are missing: SYNs of NLB nodes for unwatched ports are counted.
     pub hunt_strays: u32,
+    /// Not zero while nobody said who the NLB's nodes are, and they are learned by what senders do.
+    pub learns: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 12);
+const _: () = assert!(size_of::<Control>() == 16);
 
 /// Facts of the running kernel and the target, fixed at load: read-only data that the verifier treats as
 /// constants. Offsets are bytes; [`ABSENT`] marks what this kernel does not have.

@@ -150,6 +150,12 @@ pub struct RecentSource {
 
 const _: () = assert!(size_of::<RecentSource>() == 24);
 
+/// Index of the table of senders that called themselves a health check. Their `slot` is not set.
+pub const SAID: u32 = 0;
+
+/// Index of the table of senders that were served without having sent anything. Their `slot` is not set.
+pub const MUTE: u32 = 1;
+
 /// The recently seen sources of one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -7,13 +7,13 @@
 use agent_common::{
     opening::{Opening, SHORTEST, recognise},
     packet::{self, Address},
-    prefix::LOOK_AT_OPENINGS,
+    prefix::{LOOK_AT_OPENINGS, OTHER_SLOT},
     tally::ConnectionKey,
 };
 use aya_ebpf::programs::TcContext;
 
 use crate::{
-    maps::{ports, probes, scratch, tallies},
+    maps::{checkers, control, ports, probes, scratch, tallies},
     packet_bytes,
     read::Linear,
     source,
@@ -36,11 +36,17 @@ pub fn look(context: &TcContext) -> Option<()> {
     let address = found.source(&bytes)?;
     let payload = found.payload(&bytes)?;
     let rule = source::rule(&address);
-    if rule.flags & LOOK_AT_OPENINGS == 0 {
+    let learns = control::learns();
+    let may_be_learned = learns && rule.slot == OTHER_SLOT;
+    if rule.flags & LOOK_AT_OPENINGS == 0 && !may_be_learned {
         return None;
     }
     let (head, length) = scratch::load::<SHORTEST>(context, payload)?;
-    match recognise(head, length) {
+    let opening = recognise(head, length);
+    if learns && matches!(opening, Opening::Probe | Opening::ProxiedProbe { .. }) {
+        checkers::said(&address, port_index);
+    }
+    match opening {
         Opening::Probe => probes::remember(&key(&address, peer_port, port_index), true),
         Opening::ProxiedProbe { asks } => {
             probes::remember(&key(&address, peer_port, port_index), asks);

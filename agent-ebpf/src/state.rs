@@ -2,6 +2,7 @@
 
 use agent_common::{
     answer::passes,
+    prefix::OTHER_SLOT,
     tally::{PROBE_ASKED, PROBE_IS_OVER},
 };
 use aya_ebpf::programs::RawTracePointContext;
@@ -9,7 +10,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use crate::{
     kernel::Socket,
     maps::{
-        control, elsewhere, ports, probes,
+        checkers, control, elsewhere, ports, probes,
         tallies::{self, End},
     },
     opening, source,
@@ -90,6 +91,9 @@ fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
     let slot = source::slot(&peer);
     let state = probes::take(&opening::key(&peer, socket.peer_port()?, port_index));
     let is_probe = state.is_some() || is_mute;
+    if is_mute && !aborted_here && slot == OTHER_SLOT && control::learns() {
+        checkers::mute(&peer, port_index);
+    }
     // A proxy protocol header alone asks for no answer.
     let is_mute = is_mute || state.is_some_and(|state| state.marks & PROBE_ASKED == 0);
     let state = state.unwrap_or_default();

@@ -117,7 +117,7 @@ fn without_type_information_it_still_counts_and_says_what_it_cannot_see() {
     let arguments = ["--port", "80", "--btf", "/nowhere/vmlinux", "--interval", "200ms"].map(str::to_owned);
     let mut agent = Agent::trace(&lab.task, &arguments);
     let start = agent.lines()[0].clone();
-    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(2), "{start}");
+    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(4), "{start}");
     assert_eq!(start["blind_spots"][0]["id"], "btf", "{start}");
     assert!(start["blind_spots"][0]["text"].to_string().contains("/nowhere/vmlinux"), "{start}");
     let source = lab.plan.client.address();
@@ -178,7 +178,7 @@ fn a_namespace_that_ends_is_told_apart_from_silence() {
     let path = lab.task.path().display().to_string();
     let mut agent = Agent::trace(&home, &[&arguments[..], std::slice::from_ref(&path)].concat());
     assert_eq!(agent.lines()[0]["netns"], path.as_str());
-    assert_eq!(witness::attached(&lab.task).len(), 2, "both hooks are in the task's namespace");
+    assert_eq!(witness::attached(&lab.task).len(), 4, "all hooks are in the task's namespace");
     assert_eq!(witness::attached(&home), [""; 0]);
     drop(lab);
     let ended = agent.wait_end();

@@ -14,6 +14,7 @@ mod flooded;
 mod input;
 mod joining;
 mod judge;
+mod learning;
 mod listen;
 mod loss;
 mod matrix;

@@ -12,6 +12,12 @@ pub fn active_table() -> u32 {
     CONTROL.get(0).map_or(0, |control| control.active_table)
 }
 
+/// Whether the NLB's nodes are to be learned by what senders do.
+#[inline(always)]
+pub fn learns() -> bool {
+    CONTROL.get(0).is_some_and(|control| control.learns != 0)
+}
+
 /// Whether connections on unwatched ports are of interest.
 #[inline(always)]
 pub fn hunts_translation() -> bool {

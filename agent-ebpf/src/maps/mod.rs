@@ -1,5 +1,6 @@
 //! The maps, each behind the functions of its own file.
 
+pub mod checkers;
 pub mod control;
 pub mod drops;
 pub mod elsewhere;

@@ -14,12 +14,20 @@ static RECENT: PerCpuArray<RecentSources, 1> = PerCpuArray::new();
 /// Puts the sender into the cell its address hashes to, in place of whoever was there.
 #[inline(always)]
 pub fn remember(address: &Address, slot: u32, port_index: u32) {
-    let Some(recent) = RECENT.get_ptr_mut(0) else { return };
+    if let Some(recent) = RECENT.get_ptr_mut(0) {
+        put(recent, address, slot, port_index);
+    }
+}
+
+/// The same into any table of this CPU.
+#[inline(always)]
+pub fn put(recent: *mut RecentSources, address: &Address, slot: u32, port_index: u32) {
     // Fibonacci hashing; the high bits are the well-mixed ones.
     let cell = (address.low().wrapping_mul(0x9e37_79b9) >> 26) as usize & (RECENT_CELLS - 1);
     let source = RecentSource { address: mapped(address), slot, port_index };
-    // SAFETY: the map value holds RECENT_CELLS cells and belongs to this CPU; the tc hooks run with softirqs off, so
-    // nobody else writes it meanwhile. Userspace may read a torn cell: it is a hint, checked against the prefixes.
+    // SAFETY: the map value holds RECENT_CELLS cells and belongs to this CPU. The tc hooks run with softirqs off, and a
+    // tracepoint that is interrupted by itself between two stores leaves a cell of two addresses at worst, as a reader
+    // may see. It is a hint, checked against the prefixes, or by what its sender does.
     unsafe { (&raw mut (*recent).cells[cell]).write(source) };
 }
 

@@ -17,6 +17,7 @@ pub mod history;
 pub mod host_counters;
 pub mod host_log;
 pub mod identity;
+pub mod learning;
 pub mod ledger;
 pub mod pairs;
 pub mod reason;

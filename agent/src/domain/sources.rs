@@ -31,6 +31,10 @@ pub enum Origin {
     Learned,
     /// The watched interface has it.
     Interface,
+    /// Nobody named the NLB, and it called itself a health check.
+    Said,
+    /// Nobody named the NLB, and it does what a TCP health check does.
+    Lookalike,
 }
 
 /// One named source: an address or a prefix.
@@ -55,6 +59,16 @@ impl Source {
     /// Whether it came from resolving a name.
     pub const fn is_resolved(&self) -> bool {
         matches!(self.origin, Origin::Dns(_) | Origin::OwnZone(_))
+    }
+
+    /// Whether the operator named it, or a prefix or an NLB that it belongs to.
+    pub const fn is_named(&self) -> bool {
+        !self.is_learned() && !matches!(self.origin, Origin::Interface)
+    }
+
+    /// Whether only what it does tells that it may be a node.
+    pub const fn is_learned(&self) -> bool {
+        matches!(self.origin, Origin::Said | Origin::Lookalike)
     }
 
     /// Whether its addresses share one slot.
@@ -128,7 +142,14 @@ impl SourceTable {
         origin: Origin,
         now: Duration,
     ) -> Result<bool, SourceError> {
-        if let Some(known) = self.sources.iter().find(|source| source.network == network) {
+        if let Some(known) = self.sources.iter_mut().find(|source| source.network == network) {
+            let is_surer = known.origin == Origin::Lookalike && origin == Origin::Said;
+            // It had a tally of its own so that it could show what it is.
+            if is_surer || known.role == Role::Other {
+                let changed = is_surer || known.role != role;
+                (known.role, known.origin) = (role, origin);
+                return Ok(changed);
+            }
             return if known.role == role { Ok(false) } else { Err(SourceError::TwoRoles { network }) };
         }
         let slots = Self::slots_for(&network, role);
@@ -147,9 +168,9 @@ impl SourceTable {
         self.sources.iter()
     }
 
-    /// Whether nobody is named; the target's own addresses are named by nobody.
-    pub fn is_empty(&self) -> bool {
-        self.sources.iter().all(|source| source.role == Role::Own)
+    /// Whether nobody was named; the target's own addresses are named by nobody.
+    pub fn is_unnamed(&self) -> bool {
+        !self.sources.iter().any(Source::is_named)
     }
 
     /// Slots in all.

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Kinds, Translation, expected, often_unfinished, translation, unaccounted},
+    diagnosis::{Case, Expected, Kinds, Translation, expected, often_unfinished, translation, unaccounted},
     finding::Finding,
     sample::BlindSpot,
+    sources::Origin,
     stage::Stage,
     track::Track,
 };
@@ -135,6 +136,7 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
     if nodes.is_empty() {
         reasons.push("no NLB node is known".to_owned());
     }
+    reasons.extend(only_learned(&nodes));
     // A sender in a named prefix that is not known to be a node is not waited for.
     for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
         if node.recent.arrived == 0 {
@@ -159,6 +161,27 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
         reasons.push("the interface received nothing at all".to_owned());
     }
     reasons
+}
+
+/// Where nobody named the NLB, a node that never came cannot be missed.
+fn only_learned(nodes: &[Expected]) -> Option<String> {
+    let of = |origin: &Origin| {
+        let alike = nodes.iter().filter(|node| node.learned.as_ref() == Some(origin));
+        alike.map(|node| node.label.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let (said, alike) = (of(&Origin::Said), of(&Origin::Lookalike));
+    if !said.is_empty() {
+        Some(format!(
+            "the nodes were learned ({said}, of an NLB or an ALB: both call themselves ELB-HealthChecker), and whether there \
+             are more is not known: name the NLB with --nlb"
+        ))
+    } else if !alike.is_empty() {
+        Some(format!(
+            "no NLB node is certain: {alike} does what a TCP health check does, and so may a monitor: name the NLB with --nlb"
+        ))
+    } else {
+        None
+    }
 }
 
 fn clients_seen(case: &Case<'_>) -> bool {

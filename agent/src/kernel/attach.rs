@@ -39,15 +39,9 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Hooks up the programs that count and, `with_openings`, those that tell probes from clients of the same address and
+    /// Hooks up the programs that count, and those that tell probes from clients of the same address and
     /// see how they are answered. Runs in the target's namespace. What fails becomes a blind spot.
-    pub fn attach(
-        programs: &mut Programs,
-        interface: &str,
-        index: u32,
-        mode: AttachMode,
-        with_openings: bool,
-    ) -> Self {
+    pub fn attach(programs: &mut Programs, interface: &str, index: u32, mode: AttachMode) -> Self {
         let mut attachment = Self::default();
         // On tcx whoever comes first is first no longer: the one that counts goes last.
         for (name, side, stages, text) in [
@@ -61,10 +55,6 @@ impl Attachment {
             (INGRESS, TcAttachType::Ingress, &[Stage::Arrived], "arriving SYNs"),
             (EGRESS, TcAttachType::Egress, &[Stage::Answered], "leaving SYN-ACKs"),
         ] {
-            let looks_into = [OPENINGS, ANSWERS].contains(&name);
-            if looks_into && !with_openings {
-                continue;
-            }
             match attachment.attach_one(programs, name, (interface, index), side, mode) {
                 Ok(hook) if name == OPENINGS => attachment.looking.push(format!("{hook} (openings)")),
                 Ok(hook) if name == ANSWERS => attachment.looking.push(format!("{hook} (answers)")),

@@ -1,6 +1,6 @@
 //! Typed access to the programs' maps.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
@@ -9,7 +9,7 @@ use agent_common::{
         HUNT_STRAYS, IN_TRIE, LOOK_AT_OPENINGS, Prefix4, Prefix6, PrefixTable, REMEMBER, SCANNED_PREFIXES,
         SlotRule,
     },
-    tally::{Loss, Manners, RecentSources, Tally},
+    tally::{Loss, Manners, Tally},
 };
 use aya::{
     Ebpf, Pod,
@@ -20,9 +20,12 @@ use aya::{
 };
 use ipnet::IpNet;
 
-use crate::domain::{
-    class::Role,
-    sources::{Source, SourceTable},
+use crate::{
+    domain::{
+        class::Role,
+        sources::{Source, SourceTable},
+    },
+    kernel::senders::Senders,
 };
 
 /// A map is missing or refuses.
@@ -49,7 +52,8 @@ pub struct Maps {
     elsewhere: HashMap<MapData, ElsewhereKey, u64>,
     strays: HashMap<MapData, ElsewhereKey, Stray>,
     loss: PerCpuArray<MapData, Loss>,
-    recent: PerCpuArray<MapData, RecentSources>,
+    /// Senders by address.
+    pub senders: Senders,
     ports: Array<MapData, PortTable>,
     control: Array<MapData, Control>,
     prefixes: Array<MapData, PrefixTable>,
@@ -59,16 +63,7 @@ pub struct Maps {
     port_count: u32,
 }
 
-/// A sender that shares a tally with others, as last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecentSender {
-    /// Address.
-    pub address: IpAddr,
-    /// Slot it was counted in.
-    pub slot: u32,
-}
-
-fn take<T>(object: &mut Ebpf, name: &'static str) -> Result<T, MapAccessError>
+pub(super) fn take<T>(object: &mut Ebpf, name: &'static str) -> Result<T, MapAccessError>
 where
     T: TryFrom<Map, Error = MapError>,
 {
@@ -76,7 +71,7 @@ where
     T::try_from(map).map_err(|source| MapAccessError::Access { name, source })
 }
 
-fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
+pub(super) fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
     move |source| MapAccessError::Access { name, source }
 }
 
@@ -94,7 +89,7 @@ impl Maps {
             elsewhere: take(object, "ELSEWHERE")?,
             strays: take(object, "STRAYS")?,
             loss: take(object, "LOSS")?,
-            recent: take(object, "RECENT")?,
+            senders: Senders::take(object)?,
             ports: take(object, "PORTS")?,
             control: take(object, "CONTROL")?,
             prefixes: take(object, "PREFIXES")?,
@@ -156,6 +151,15 @@ impl Maps {
         let next = 1 - self.state.active_table;
         self.prefixes.set(next, *table, 0).map_err(at("PREFIXES"))?;
         self.write_control(Control { active_table: next, ..self.state })
+    }
+
+    /// Remembers senders that behave like an NLB's node from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn learn(&mut self) -> Result<(), MapAccessError> {
+        self.write_control(Control { learns: 1, ..self.state })
     }
 
     /// Starts or stops counting connections on unwatched ports.
@@ -262,30 +266,17 @@ impl Maps {
             strays: sum.strays + one.strays,
         }))
     }
-
-    /// Senders that share a tally, as last seen on any CPU.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn recent(&self) -> Result<Vec<RecentSender>, MapAccessError> {
-        let per_cpu = self.recent.get(&0, 0).map_err(at("RECENT"))?;
-        let mut senders = Vec::new();
-        for cell in per_cpu.iter().flat_map(|cpu| cpu.cells.iter()).filter(|cell| cell.address != [0; 16]) {
-            let address = Ipv6Addr::from(cell.address);
-            let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
-            let sender = RecentSender { address, slot: cell.slot };
-            if !senders.contains(&sender) {
-                senders.push(sender);
-            }
-        }
-        Ok(senders)
-    }
 }
 
 fn rule(source: &Source) -> SlotRule {
     let remember = if source.is_shared() { REMEMBER } else { 0 };
-    let look = if source.role == Role::Node { LOOK_AT_OPENINGS | HUNT_STRAYS } else { 0 };
+    // Whoever has a tally of its own without a role is watched for being a node. To another port a node that was only learned
+    // may send for any reason.
+    let look = match source.role {
+        Role::Client | Role::Own => 0,
+        Role::Node if source.is_named() => LOOK_AT_OPENINGS | HUNT_STRAYS,
+        Role::Node | Role::Other => LOOK_AT_OPENINGS,
+    };
     SlotRule { slot: source.slot, host_mask: source.slots - 1, flags: remember | look }
 }
 

@@ -25,6 +25,7 @@ pub mod programs;
 mod reading;
 pub mod rights;
 pub mod rule_reader;
+pub mod senders;
 pub mod sockets;
 pub mod tallies;
 mod tcx;

@@ -22,7 +22,7 @@ use crate::{
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
-        maps::{MapAccessError, Maps, RecentSender},
+        maps::{MapAccessError, Maps},
         memory,
         namespace::{Namespace, NamespaceError},
         nftables,
@@ -30,6 +30,7 @@ use crate::{
         programs::{LoadError, Programs, Sizes},
         reading::Reading,
         rule_reader::{self, RuleReader},
+        senders::Senders,
         tallies,
     },
 };
@@ -80,8 +81,8 @@ pub struct Options<'a> {
     pub btf: &'a Path,
     /// tcx or clsact.
     pub attach: AttachMode,
-    /// Whether probes are to be told from clients of the same address.
-    pub with_openings: bool,
+    /// Whether the NLB's nodes are to be learned, because nobody named them.
+    pub learns: bool,
     /// Entries of the drop table.
     pub drop_entries: u32,
 }
@@ -135,14 +136,16 @@ impl Observer {
         let log = programs.log();
         let mut maps = Maps::take(&mut programs.object, port_count)?;
         maps.write_sources(sources)?;
+        if options.learns {
+            maps.learn()?;
+        }
         // Without type information, one blind spot says it all.
         if blind_spots.is_empty() {
             blind_spots.append(&mut programs.blind_spots);
         }
         let (name, index) = (target.interface.name.clone(), target.interface.index);
-        let attachment = target
-            .namespace
-            .run(|| Attachment::attach(&mut programs, &name, index, options.attach, options.with_openings))?;
+        let attachment =
+            target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
@@ -227,13 +230,9 @@ impl Observer {
         Ok(self.maps.write_ports(&self.target.ports, translated)?)
     }
 
-    /// Senders that share a tally with others, as last seen.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses.
-    pub fn recent_senders(&self) -> Result<Vec<RecentSender>, ObserveError> {
-        Ok(self.maps.recent()?)
+    /// Senders by address.
+    pub const fn senders(&self) -> &Senders {
+        &self.maps.senders
     }
 
     /// Reads everything once. Times count from `began`.

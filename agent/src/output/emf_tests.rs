@@ -220,6 +220,7 @@ fn row(class: SourceClass, tally: Tally) -> Row {
         trouble: None,
         rhythm: None,
         is_told_by_rhythm: false,
+        learned: None,
     }
 }
 

@@ -127,6 +127,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     class_confidence: Option<Confidence>,
     source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned: Option<Confidence>,
     window_seconds: f64,
     arrived: u64,
     dropped: u64,
@@ -165,6 +167,7 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
         class: row.class,
         class_confidence: row.is_told_by_rhythm.then_some(Confidence::Inferred),
         source: &row.source,
+        learned: row.learned,
         window_seconds: seconds(window),
         arrived: row.tally.arrived,
         dropped: row.tally.dropped(),

@@ -77,6 +77,7 @@ fn a_report_has_every_count() {
         trouble: None,
         rhythm: None,
         is_told_by_rhythm: false,
+        learned: None,
     };
     let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
     assert_eq!(
@@ -91,12 +92,17 @@ fn a_report_has_every_count() {
     );
     let beat =
         Beat { interval: Duration::from_secs(10), jitter: Duration::from_millis(300), per_interval: 3 };
-    let row = Row { rhythm: Some((beat, Duration::from_secs(4))), is_told_by_rhythm: true, ..row };
+    let row = Row {
+        rhythm: Some((beat, Duration::from_secs(4))),
+        is_told_by_rhythm: true,
+        learned: Some(Confidence::Suspected),
+        ..row
+    };
     let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
     let heard = ["seconds", "jitter_seconds", "per_interval", "next_seconds"]
         .map(|name| &line[format!("rhythm_{name}")]);
     assert_eq!(heard, [&json!(10.0), &json!(0.3), &json!(3), &json!(4.0)]);
-    assert_eq!(line["class_confidence"], "inferred");
+    assert_eq!((&line["class_confidence"], &line["learned"]), (&json!("inferred"), &json!("suspected")));
 }
 
 #[test]

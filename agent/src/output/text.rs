@@ -6,7 +6,7 @@ use crate::{
     domain::{
         class::SourceClass,
         common::CommonAbsence,
-        finding::{Finding, Severity, Value},
+        finding::{Confidence, Finding, Severity, Value},
         rhythm::Beat,
         sample::BlindSpot,
         stage::Stage,
@@ -109,13 +109,18 @@ fn table(text: &mut String, rows: &[Row], with_port: bool) {
         if let Some(kinds) = kinds(row) {
             cells.push_str(&kinds);
         }
+        let mark = match row.learned {
+            None => "",
+            Some(Confidence::Suspected) => "     (suspected to be a node)",
+            Some(Confidence::Inferred | Confidence::Proven) => "     (learned)",
+        };
         match (row.trouble, row.rhythm) {
-            (Some((_, place)), _) => line(text, format_args!("{cells}     {}", place.name())),
+            (Some((_, place)), _) => line(text, format_args!("{cells}     {}{mark}", place.name())),
             (None, Some((beat, next))) => {
                 let told = if row.is_told_by_rhythm { " (TLS, told by its rhythm)" } else { "" };
-                line(text, format_args!("{cells}     {}{told}", rhythm(beat, next)));
+                line(text, format_args!("{cells}     {}{told}{mark}", rhythm(beat, next)));
             }
-            (None, None) => line(text, format_args!("{cells}")),
+            (None, None) => line(text, format_args!("{cells}{mark}")),
         }
     }
 }

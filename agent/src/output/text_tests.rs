@@ -16,6 +16,7 @@ fn row(class: SourceClass, source: &str, served: u64) -> Row {
         trouble: None,
         rhythm: None,
         is_told_by_rhythm: false,
+        learned: None,
     }
 }
 

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::domain::{
     class::{Role, SourceClass},
     diagnosis::Case,
-    finding::Finding,
+    finding::{Confidence, Finding},
     rhythm::Beat,
     sample::{Loss, TallyKey},
-    sources::Source,
+    sources::{Origin, Source},
     stage::{Place, Stage},
     tally::Tally,
     verdict::Verdict,
@@ -32,6 +32,8 @@ pub struct Row {
     pub rhythm: Option<(Beat, Duration)>,
     /// Whether nothing but its rhythm says its class.
     pub is_told_by_rhythm: bool,
+    /// That it is a node was learned, and how sure that is.
+    pub learned: Option<Confidence>,
 }
 
 impl Row {
@@ -103,7 +105,8 @@ pub fn rows(
         let rhythm = case.history.rhythm(key, case.sources).and_then(|rhythm| rhythm.next(case.now));
         rows.push(row(case, key, tally, findings, rhythm));
     }
-    for source in case.sources.iter().filter(|source| source.role != Role::Own) {
+    let is_shown = |source: &&Source| !matches!(source.role, Role::Other | Role::Own);
+    for source in case.sources.iter().filter(is_shown) {
         for port in &case.history.watch.ports {
             let keys = source.slot..source.slot + source.slots;
             if !shown.iter().any(|key| key.port == *port && keys.contains(&key.slot)) {
@@ -140,7 +143,7 @@ pub fn life(case: &Case<'_>) -> String {
     if has(Role::Client) {
         parts.push(of(Role::Client, "any client"));
     }
-    if case.sources.is_empty() || counts.get(&Role::Other).is_some_and(|(arrived, _)| *arrived > 0) {
+    if case.sources.is_unnamed() || counts.get(&Role::Other).is_some_and(|(arrived, _)| *arrived > 0) {
         parts.push(of(Role::Other, "anybody else"));
     }
     parts.join(", ")
@@ -172,7 +175,13 @@ fn row(
     let class = case.history.class(key, case.sources);
     let trouble = trouble(&source, class, key.port, findings);
     let is_told_by_rhythm = case.history.is_told_by_rhythm(key, case.sources);
-    Row { port: key.port, class, source, tally, trouble, rhythm, is_told_by_rhythm }
+    let learned = case.sources.of_slot(key.slot).filter(|source| source.role == Role::Node);
+    let learned = learned.and_then(|source| match source.origin {
+        Origin::Said => Some(Confidence::Inferred),
+        Origin::Lookalike => Some(Confidence::Suspected),
+        Origin::Flag | Origin::Dns(_) | Origin::OwnZone(_) | Origin::Learned | Origin::Interface => None,
+    });
+    Row { port: key.port, class, source, tally, trouble, rhythm, is_told_by_rhythm, learned }
 }
 
 fn trouble(

@@ -46,7 +46,7 @@ impl Prepared {
         let options = Options {
             btf: &settings.btf,
             attach: settings.attach,
-            with_openings: !settings.nlbs.is_empty(),
+            learns: settings.nlbs.is_empty(),
             drop_entries: settings.drop_entries,
         };
         let observer = privileges::with(Power::Load, || Observer::start(target, &sources, &options));

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         finding::Finding,
         history::{History, Watch},
+        learning::Learning,
         verdict::State,
         workload::Workload,
     },
@@ -231,9 +232,12 @@ impl Target {
             return Err(Failure::CannotObserve(causes.join("; ")));
         }
         let target = observer.target();
-        let watch = settings.watch(target.interface.addresses.clone(), target.ports.clone());
+        let addresses = target.interface.addresses.clone();
+        let vpc = self.discovered.identity.vpc_networks.clone();
+        let learning = settings.nlbs.is_empty().then(|| Learning::new(vpc, addresses.clone()));
+        let watch = settings.watch(addresses, target.ports.clone());
         let history = History::new(Watch { task_age: self.discovered.task_age(), ..watch });
-        let mut watching = Watching::new(observer, sources, history, !settings.nlbs.is_empty(), recorder);
+        let mut watching = Watching::new(observer, sources, history, learning, recorder);
         if settings.listen.is_some() {
             watching.keep_totals();
         }

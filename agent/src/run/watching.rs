@@ -14,6 +14,7 @@ use crate::{
         diagnosis::{Case, Kinds, Translation, diagnose, expected, misses_probes, translation},
         finding::Finding,
         history::History,
+        learning::Learning,
         ledger::{Ledger, State as FindingState},
         sample::{Loss, TallyKey},
         sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
@@ -41,8 +42,8 @@ pub struct Watching {
     ledger: Ledger,
     began: Instant,
     hunting: bool,
-    /// Whether the operator named an NLB, even if no node of it is known.
-    is_nlb_named: bool,
+    /// Where the NLB's nodes may be; nothing where the operator named an NLB, even if no node of it is known.
+    learning: Option<Learning>,
     /// Nodes that found no slot.
     crowded_out: BTreeSet<IpAddr>,
     /// Senders named by no flag.
@@ -78,7 +79,7 @@ impl Watching {
         observer: Observer,
         sources: SourceTable,
         history: History,
-        is_nlb_named: bool,
+        learning: Option<Learning>,
         mut recorder: Recorder,
     ) -> Self {
         recorder.note("watch", &history.watch);
@@ -89,7 +90,7 @@ impl Watching {
             ledger: Ledger::default(),
             began: Instant::now(),
             hunting: false,
-            is_nlb_named,
+            learning,
             crowded_out: BTreeSet::new(),
             strangers: BTreeSet::new(),
             snapshots: VecDeque::from([(Duration::ZERO, BTreeMap::new())]),
@@ -142,10 +143,10 @@ impl Watching {
         if changed { self.observer.set_sources(&self.sources, self.crowded_out.len() as u64) } else { Ok(()) }
     }
 
-    /// Gives nodes in large prefixes a tally of their own, once they send.
+    /// Gives nodes in large prefixes a tally of their own, once they send; and learns who is a node, where nobody said it.
     fn learn(&mut self, now: Duration) -> Result<(), ObserveError> {
         let mut nodes = Vec::new();
-        for sender in self.observer.recent_senders()? {
+        for sender in self.observer.senders().recent()? {
             if sender.slot == OTHER_SLOT {
                 if self.strangers.len() < EXAMPLES {
                     self.strangers.insert(sender.address);
@@ -160,7 +161,13 @@ impl Watching {
         if !nodes.is_empty() {
             log::debug!("learned at {} s: {nodes:?}", now.as_secs());
         }
-        self.name_nodes(nodes.into_iter())
+        self.name_nodes(nodes.into_iter())?;
+        let Some(learning) = &self.learning else { return Ok(()) };
+        let (said, mute) = self.observer.senders().checkers()?;
+        if learning.take_in(&mut self.sources, &self.history, (&said, &mute), now) {
+            self.observer.set_sources(&self.sources, self.crowded_out.len() as u64)?;
+        }
+        Ok(())
     }
 
     /// Follows connections on the local ports that watched ports are translated to.
@@ -267,7 +274,7 @@ impl Watching {
     fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         let has = |role| self.sources.iter().any(|source| source.role == role);
-        if !has(Role::Node) && self.is_nlb_named {
+        if !has(Role::Node) && self.learning.is_none() {
             hints.push(
                 "the NLB's name has no address yet that can send to this interface: is the name right, and of this \
                  interface's address family?"
@@ -281,7 +288,8 @@ impl Watching {
             );
         }
         let strangers: Vec<String> = self.strangers.iter().map(IpAddr::to_string).collect();
-        if has(Role::Node) && !strangers.is_empty() {
+        let is_named = self.sources.iter().any(|source| source.is_named() && source.role == Role::Node);
+        if is_named && !strangers.is_empty() {
             hints.push(format!(
                 "SYNs come from senders that no flag names, such as {}: name them with --client or --nlb if they matter",
                 strangers.join(", ")

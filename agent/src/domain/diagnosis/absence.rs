@@ -132,6 +132,8 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     let never: Vec<_> = expected
         .iter()
         .filter(|node| node.is_own_zone || !zone_is_known)
+        // Whoever was learned did come.
+        .filter(|node| node.learned.is_none())
         .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
         .collect();
     let longest = never.iter().map(|node| node.interval).max()?;
@@ -234,9 +236,10 @@ fn fell_silent(
     } else {
         (Code::ProbesWithdrawn, Severity::Note, Confidence::Inferred)
     };
-    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised. And where nobody knows
-    // the interval, this may be one.
-    let is_unsure = |node: &&Expected| node.by_behaviour || other_port::is_trying(case, node);
+    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised. Where nobody knows the
+    // interval, this may be one. An ALB's nodes, which call themselves as an NLB's do, come and go.
+    let is_unsure =
+        |node: &&Expected| node.by_behaviour || node.learned.is_some() || other_port::is_trying(case, node);
     let is_guess = silent.iter().any(is_unsure) || !case.history.is_interval_known();
     let confidence = if is_guess { Confidence::Suspected } else { confidence };
     let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();

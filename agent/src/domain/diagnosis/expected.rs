@@ -38,6 +38,8 @@ pub struct Expected {
     pub sent_often: bool,
     /// SYNs thrown away on this host in front of the agent's hook, within the window.
     pub before_hook: u64,
+    /// How it came to be known by what it did alone, where nobody named the NLB.
+    pub learned: Option<Origin>,
     /// Whether it is known to be the node of the task's own zone.
     pub is_own_zone: bool,
     /// Whether its address is IPv6, where it came from resolving a name.
@@ -123,7 +125,8 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
     let rhythms =
         || members.iter().map(|(_, track)| if by_behaviour { &track.probes } else { &track.arrivals });
-    let is_named = source.slots == 1 && !source.is_shared() && source.origin != Origin::Learned;
+    let is_named =
+        source.slots == 1 && !source.is_shared() && !source.is_learned() && source.origin != Origin::Learned;
     Expected {
         label,
         slot: source.slot,
@@ -148,6 +151,7 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
             || arrivals >= ARRIVALS_OF_A_NODE
             || case.history.watch.health_interval.is_some(),
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
+        learned: source.is_learned().then(|| source.origin.clone()),
         is_own_zone: matches!(source.origin, Origin::OwnZone(_)),
         resolved_v6: source.is_resolved().then(|| source.network.addr().is_ipv6()),
         recent,

@@ -176,7 +176,7 @@ impl<'a> Case<'a> {
     /// Whether trouble of this group is anybody's concern. A firewall that turns strangers away does its work, so
     /// unnamed sources count only while nobody is named.
     pub fn concerns(&self, group: &Group<'_>) -> bool {
-        group.class != SourceClass::Other || self.sources.is_empty()
+        group.class != SourceClass::Other || self.sources.is_unnamed()
     }
 
     /// Whether the trouble may be that of a few strangers, a port scanner say: nobody is named, and some come through.

@@ -45,7 +45,7 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
     let options = Options {
         btf: &settings.btf,
         attach: settings.attach,
-        with_openings: true,
+        learns: false,
         drop_entries: settings.drop_entries,
     };
     let started = privileges::with(Power::Load, || Observer::start(target, &SourceTable::new(2), &options));
