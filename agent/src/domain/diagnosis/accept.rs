@@ -9,8 +9,12 @@ use crate::domain::{
     track::Track,
 };
 
-/// An accept loop that pauses is none that stopped: connections must wait in every reading for this long.
-const PAUSE: Duration = Duration::from_secs(2);
+/// An accept loop that pauses, while a runtime collects its garbage say, is none that stopped: connections must wait in every
+/// reading for this long at least, the shortest timeout of a health check.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Shortest default timeout of a health check, that over HTTP (AWS, NLB health check settings).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Adds that nobody accepts. The kernel takes a connection off the queue only when it is accepted, even one whose peer has
 /// gone: so whatever was established since the queue was last empty must still be in it.
@@ -18,6 +22,12 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
     if case.concerns(group) {
         findings.extend(not_accepting(case, group));
     }
+}
+
+/// A pause that no health check notices harms nobody: it has to last as long as one waits.
+fn pause(case: &Case<'_>) -> Duration {
+    let guess = || DEFAULT_TIMEOUT.min(case.history.interval(&[], case.sources));
+    case.history.watch.health_timeout.unwrap_or_else(guess).max(SHORTEST_PAUSE)
 }
 
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
@@ -32,7 +42,7 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .sum();
     // A queue over its limit is a finding of its own.
     let is_full = waiting.backlog > waiting.limit;
-    if is_full || since < PAUSE || all > u64::from(waiting.backlog) {
+    if is_full || since < pause(case) || all > u64::from(waiting.backlog) {
         return None;
     }
     // The first of them was established before the reading that saw it.

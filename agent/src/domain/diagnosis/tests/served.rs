@@ -174,7 +174,7 @@ fn connections_that_nobody_takes() {
         hold(story, NODE_A);
         hold(story, NODE_B);
     });
-    story.pass(3, |_, _| {});
+    story.pass(7, |_, _| {});
     assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
 }
 
@@ -186,9 +186,11 @@ fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
         story.serve(NODE_B);
     });
     hold(&mut story, NODE_A);
-    story.pass(1, |_, _| {});
-    story.pass(1, |_, _| {});
-    assert_eq!(story.conclusions(), [], "a second's pause");
+    story.pass(6, |_, _| {});
+    assert_eq!(story.conclusions(), [], "a pause that no health check notices");
+    story.history.watch.health_timeout = Some(Duration::from_secs(5));
+    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
+    story.history.watch.health_timeout = None;
     // A few always wait, and many are taken.
     story.pass(30, |story, second| {
         (0..20).for_each(|_| story.serve(CLIENTS));
