@@ -29,7 +29,7 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     discover::{Discovered, Endpoints},
     domain::verdict::State,
-    kernel::{limits, privileges},
+    kernel::{limits, memory, privileges},
     settings::{OnBlind, Settings},
 };
 
@@ -89,6 +89,7 @@ enum Until {
 }
 
 fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
+    memory::share();
     limits::raise();
     privileges::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
