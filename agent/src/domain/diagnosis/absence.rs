@@ -104,7 +104,8 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
         confidence: at_most_while_young(case, Confidence::Inferred),
         class: class(case, None),
         port: None,
-        sources: case.sources.iter().map(Source::label).collect(),
+        // Nobody is waited for who lives on the target itself.
+        sources: case.sources.iter().filter(|source| source.role != Role::Own).map(Source::label).collect(),
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
         summary: format!(

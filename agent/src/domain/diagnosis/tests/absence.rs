@@ -193,6 +193,8 @@ fn a_dual_stack_name_is_expected_in_the_family_that_probes() {
 #[test]
 fn nobody_at_all_is_one_finding_and_not_two() {
     let mut story = Story::new();
+    // Nobody waits for the target itself.
+    story.sources.add(TASK.into(), Role::Own, Origin::Interface, Duration::ZERO).expect("room");
     story.pass(31, |_, _| {});
     assert_eq!(
         story.conclusions(),
