@@ -2,15 +2,13 @@
 
 use lab::{
     app::{Answer, Listen},
-    nlb::{Belief, Speech},
+    nlb::Speech,
 };
 
 use crate::{
     expected::Expected,
-    row::{ClientPath, HEALTHY, Row, nodes, rows},
+    row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
 };
-
-const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
 rows! {
     health_checks_are_answered_with_404 => Row {

@@ -1,6 +1,6 @@
 //! What the agent fails to record is counted to the one, and keeps the verdict from being `healthy`.
 
-use std::{net::IpAddr, thread::sleep, time::Duration};
+use std::{net::IpAddr, ops::Range, thread::sleep, time::Duration};
 
 use lab::{
     agent::{Agent, Ended, words},
@@ -99,6 +99,14 @@ fn a_loss_alone_makes_the_verdict_inconclusive() {
     assert_eq!(lost(&ended, "drops"), 3, "{}", ended.text);
 }
 
+/// So many ports beside one another, none of them the plan's.
+fn unused_ports(plan: &Plan, count: u16) -> Range<u16> {
+    let ranges = [31_000_u16, 41_000, 51_000].map(|first| first..first + count);
+    let is_unused =
+        |range: &Range<u16>| ![plan.port, plan.other_port].iter().any(|port| range.contains(port));
+    ranges.into_iter().find(is_unused).expect("two ports lie in two ranges at most")
+}
+
 #[test]
 fn connections_beyond_the_table_of_unwatched_ports_are_counted() {
     /// Entries of the table (agent-ebpf/src/maps/elsewhere.rs).
@@ -118,12 +126,9 @@ fn connections_beyond_the_table_of_unwatched_ports_are_counted() {
         ),
     );
     // Connections on many unwatched ports: each is an entry.
-    let is_free = |first: &u16| {
-        ![plan.port, plan.other_port].iter().any(|port| (*first..first + TABLE + MORE).contains(port))
-    };
-    let first =
-        [31_000_u16, 41_000, 51_000].into_iter().find(is_free).expect("two ports lie in two ranges at most");
-    let apps: Vec<App> = (first..first + TABLE + MORE)
+    let ports = unused_ports(&plan, TABLE + MORE);
+    let apps: Vec<App> = ports
+        .clone()
         .map(|port| {
             App::start(&lab.task, Listen { accepts: false, ..Listen::on_all(plan.task.address(), port) })
         })
@@ -147,7 +152,7 @@ fn connections_beyond_the_table_of_unwatched_ports_are_counted() {
     });
     // One tick after the finding, the programs count.
     sleep(Duration::from_millis(1500));
-    for port in first..first + TABLE + MORE {
+    for port in ports {
         let target = (plan.task.address(), port).into();
         lab.client.run(|| connect(plan.client.address(), target, PATIENCE)).expect("a listener");
     }
@@ -175,7 +180,7 @@ fn syns_of_a_node_beyond_the_table_of_unwatched_ports_are_counted() {
     // A node that was never heard is looked for from the first tick on.
     agent.wait_for("the first verdict", PATIENCE, |line| line["kind"] == "verdict");
     sleep(Duration::from_secs(1) * lab::wait::pace());
-    for port in 31_000..31_000 + TABLE + MORE {
+    for port in unused_ports(&plan, TABLE + MORE) {
         let target = (plan.task.address(), port).into();
         lab.nodes[0].run(|| connect(node, target, PATIENCE)).expect_err("nobody listens");
     }

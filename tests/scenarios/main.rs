@@ -1,5 +1,6 @@
 //! What the agent says of real packets in a real kernel. Needs root; `cargo xtask test` runs it.
 
+mod absence;
 mod application;
 mod calm;
 mod check;

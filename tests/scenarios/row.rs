@@ -104,6 +104,9 @@ pub const HEALTHY: Row = Row {
     verdict: "healthy",
 };
 
+/// What the nodes think when no probe passes.
+pub const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
+
 /// Runs each row on IPv4 and IPv6.
 macro_rules! rows {
     ($($(#[$meta:meta])* $name:ident => $row:expr;)*) => {

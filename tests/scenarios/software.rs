@@ -12,10 +12,8 @@ use lab::{
 
 use crate::{
     expected::Expected,
-    row::{ClientPath, HEALTHY, Row, nodes, rows},
+    row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
 };
-
-const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
 /// On the task's own address.
 fn site(plan: &Plan) -> Site {

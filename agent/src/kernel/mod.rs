@@ -1,8 +1,9 @@
 //! The only user of aya and of system calls: translates between the kernel and domain values.
 //!
 //! Reading order: [`node`] and [`namespace`] (where), [`interface`] (on what), [`btf`] and [`facts`] (of which kernel),
-//! [`programs`] (load), [`attach`] (hook up), [`maps`] (read and write), [`netlink`], [`sockets`], [`counters`]
-//! and [`ethtool`] (what else is read), [`observer`] (all of it for one target), [`privileges`] and [`limits`] (what the agent may do, and when).
+//! [`programs`] (load), [`attach`] (hook up), [`maps`] and [`senders`] (read and write), [`netlink`], [`sockets`],
+//! [`counters`], [`nftables`] and [`ethtool`] (what else is read), [`observer`] (all of it for one target), [`privileges`], [`limits`] and
+//! [`memory`] (what the agent may do and keep, and when).
 
 pub mod attach;
 pub mod btf;

@@ -21,9 +21,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ag
 pub const INGRESS: &str = "hct_ingress";
 /// See [`INGRESS`].
 pub const EGRESS: &str = "hct_egress";
-/// See [`INGRESS`]; attached only where an NLB is named.
+/// See [`INGRESS`].
 pub const OPENINGS: &str = "hct_openings";
-/// See [`OPENINGS`].
+/// See [`INGRESS`].
 pub const ANSWERS: &str = "hct_answers";
 
 /// Whether a program of this name is one of an agent's.

@@ -84,13 +84,14 @@ async fn ship(api: &mut impl Api, shared: &Shared, target: &Target, gather: Dura
         let gather = if said.failures > 0 { Duration::ZERO } else { gather };
         let Some(events) = shared.next_batch(gather).await else { return };
         match deliver(api, target, &events).await {
+            // What there is to say comes first: once nothing is left, the agent may end.
             Ok(rejected) => {
+                said.success(target, rejected, shared.lost() + rejected as u64);
                 shared.settle(|queue| queue.stored(rejected));
-                said.success(target, rejected, shared.lost());
             }
             Err(trouble) if trouble.class == Class::Invalid => {
-                shared.settle(super::queue::Queue::discard);
                 log::warn!("{}", trouble.sentence(target));
+                shared.settle(super::queue::Queue::discard);
             }
             Err(trouble) => {
                 shared.settle(super::queue::Queue::put_back);

@@ -11,7 +11,7 @@ use lab::{
     node::{Node, Task},
 };
 
-use crate::process::kib;
+use crate::process::{kib, mib};
 
 /// Targets at which it is measured.
 const COUNTS: [usize; 5] = [1, 10, 30, 60, 120];
@@ -131,8 +131,4 @@ fn maps(process: u32) -> Result<u64> {
         }
     }
     Ok(bytes / 1024)
-}
-
-fn mib(kib: u64) -> f64 {
-    kib as f64 / 1024.0
 }
