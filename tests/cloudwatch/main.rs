@@ -5,6 +5,7 @@
 mod bad_days;
 mod deploy;
 mod end_to_end;
+mod kubernetes;
 mod outages;
 mod permissions;
 mod shipping;

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use lab::aws::moto::{Moto, python as interpreter};
@@ -16,23 +16,30 @@ use crate::deploy;
 /// The log group in them.
 pub const GROUP: &str = "/health-check-tracer";
 
-/// Runs `aws.py` with this input.
+/// Runs `deploy.py` with this input, which has to work.
 #[track_caller]
 pub fn python(verb: &str, argument: &str, input: &Value) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloudwatch/aws.py");
-    let mut command = Command::new(interpreter());
-    command.arg(script).args([verb, argument]).env("AWS_EC2_METADATA_DISABLED", "true");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("starting Python");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    pipe.write_all(input.to_string().as_bytes()).expect("it reads");
-    drop(pipe);
-    let output = child.wait_with_output().expect("its output");
-    assert!(output.status.success(), "{verb} {argument}: {}", output.status);
+    let output = try_python(verb, argument, input);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{verb} {argument}: {}: {errors}", output.status);
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// All twins as one value, as `aws.py put` takes them.
+/// Runs `deploy.py` with this input.
+pub fn try_python(verb: &str, argument: &str, input: &Value) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloudwatch/deploy.py");
+    let mut command = Command::new(interpreter());
+    command.arg(script).args([verb, argument]).env("AWS_EC2_METADATA_DISABLED", "true");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starting Python");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    // It need not read what it has no use for.
+    let _may_have_ended = pipe.write_all(input.to_string().as_bytes());
+    drop(pipe);
+    child.wait_with_output().expect("its output")
+}
+
+/// All twins as one value, as `deploy.py put` takes them.
 pub fn twins(container: &Value) -> Value {
     json!({
         "log_group": deploy::filled("cloudwatch/log-group.json", GROUP),

@@ -13,6 +13,7 @@ mod expected;
 mod faults;
 mod flooded;
 mod input;
+mod insights;
 mod joining;
 mod judge;
 mod learning;

@@ -32,7 +32,8 @@ pub struct Args {
     /// Build a second time, elsewhere, and fail when a byte differs
     #[arg(long)]
     check: bool,
-    /// Run the lab's tests of the image, from its own bare root (needs root)
+    /// Run what was built: the lab's tests of this machine's image from its own bare root (needs root), another machine's
+    /// binary under emulation
     #[arg(long = "try")]
     tries: bool,
 }
@@ -44,7 +45,7 @@ pub fn dist(args: &Args) -> Result<()> {
     let digest = build(args, &directory)?;
     println!("{}: image index sha256:{digest}", directory.join("oci").display());
     if args.tries {
-        trial::run(&directory.join("oci"))?;
+        trial::run(&args.machines, &directory)?;
     }
     if args.check {
         let again = workspace::root().join("target/dist-again");

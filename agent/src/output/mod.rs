@@ -6,8 +6,6 @@ pub mod explain;
 pub mod json;
 pub mod pace;
 pub mod prometheus;
-#[cfg(test)]
-mod queries_tests;
 pub mod recording;
 #[cfg(test)]
 mod schema;

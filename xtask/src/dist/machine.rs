@@ -25,6 +25,9 @@ const CROSS: &[Tool] = &[("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")];
 const CROSS_LIBRARY: &str = "libc6-dev-arm64-cross";
 const CROSS_LIBRARY_FILE: &str = "/usr/aarch64-linux-gnu/lib/libc.a";
 
+/// What runs a program for aarch64 here. It emulates the system calls, too, and has no `bpf` among them.
+pub const EMULATOR: Tool = ("qemu-aarch64-static", "qemu-user-static");
+
 /// The standard library for aarch64, of the compiler that Debian packages.
 const DEBIAN_LIBRARY: &str = "libstd-rust-web-dev:arm64";
 
@@ -54,7 +57,8 @@ impl Machine {
         }
     }
 
-    const fn is_here(self) -> bool {
+    /// Whether this machine is of that kind.
+    pub const fn is_here(self) -> bool {
         match self {
             Self::X86_64 => cfg!(target_arch = "x86_64"),
             Self::Aarch64 => cfg!(target_arch = "aarch64"),

@@ -1,9 +1,12 @@
-"""What the tests of `deploy/` need of Python: a reader of Terraform's language, and AWS's own model of its calls.
+"""What the tests of `deploy/` need of Python: readers of Terraform's language and of YAML, AWS's own model of its calls,
+and Kubernetes' own model of its objects.
 
-    aws.py parse DIRECTORY     every block of the module, as JSON
-    aws.py put ENDPOINT        puts what standard input holds into AWS, and prints what AWS has then
+    deploy.py parse DIRECTORY     every block of the module, as JSON
+    deploy.py put ENDPOINT        puts what standard input holds into AWS, and prints what AWS has then
+    deploy.py manifest FILE       the objects of a manifest, as JSON, or what Kubernetes would refuse
 
-boto3 refuses what is not in the model of a call, before the double sees it.
+boto3 refuses what is not in the model of a call, before the double sees it. A manifest has to fit an old release of
+Kubernetes and the newest that is known, without a field that they do not know.
 """
 
 import json
@@ -12,6 +15,10 @@ import sys
 
 import boto3
 import hcl2
+import kubernetes_validate
+import yaml
+
+KUBERNETES = ("1.30", kubernetes_validate.latest_version())
 
 
 def parse(directory):
@@ -59,6 +66,14 @@ def put(endpoint):
     }
 
 
+def manifest(path):
+    objects = list(yaml.safe_load_all(pathlib.Path(path).read_text()))
+    for one in objects:
+        for version in KUBERNETES:
+            kubernetes_validate.validate(one, version, strict=True)
+    return objects
+
+
 if __name__ == "__main__":
     verb, argument = sys.argv[1:]
-    json.dump({"parse": parse, "put": put}[verb](argument), sys.stdout, default=str)
+    json.dump({"parse": parse, "put": put, "manifest": manifest}[verb](argument), sys.stdout, default=str)
