@@ -7,9 +7,11 @@ use crate::{
     row::{ClientPath, Row},
 };
 
-/// Where the lines are kept, one file each, so that rows that run beside one another do not meet.
+/// Where the lines are kept, one file each, so that rows that run beside one another do not meet. `LAB_SCENARIOS` where
+/// the sources are not, as in a booted kernel.
 fn directory() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/scenarios"))
+    let elsewhere = std::env::var_os("LAB_SCENARIOS").map(PathBuf::from);
+    elsewhere.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/scenarios").into())
 }
 
 /// The harness names the thread after the test: `faults::nobody_listens::ipv4`; a row without a family of its own is IPv4's.

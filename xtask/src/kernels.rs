@@ -8,6 +8,8 @@ mod fetch;
 mod guest;
 mod machine;
 mod modules;
+mod page;
+mod record;
 
 use std::env::consts::ARCH;
 use std::ffi::OsString;
@@ -19,17 +21,93 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::host::{self, Tool};
-use crate::{setup, workspace};
+use crate::{cmd, matrix, setup, workspace};
 use fetch::Source;
+use machine::Report;
+use page::Column;
+use record::Record;
 
-/// Kernels by the name the command line gives them, with the images for Amazon ECS they stand in for.
-const KERNELS: &[(&str, Source)] = &[
-    // Amazon Linux 2; Debian 11 lives on in its security suite only.
-    ("5.10", Source { archive: "debian-security", suites: &["bullseye-security"] }),
-    // Amazon Linux 2023, Bottlerocket.
-    ("6.1", Source { archive: "debian-security", suites: &["bookworm-security"] }),
-    ("6.12", Source { archive: "debian", suites: &["trixie"] }),
-    ("newest", Source { archive: "debian", suites: &["sid"] }),
+/// A kernel that is known here.
+struct Known {
+    /// The name the command line gives it.
+    name: &'static str,
+    /// The image for Amazon ECS it stands in for.
+    stands_in_for: &'static str,
+    source: Source,
+    /// Ids of the blind spots that the agent may have on it. Any other is a failure.
+    blind_spots: &'static [&'static str],
+}
+
+const KERNELS: &[Known] = &[
+    Known {
+        name: "5.10",
+        stands_in_for: "Amazon Linux 2",
+        // Debian 11 lives on in its security suite only.
+        source: Source { archive: "debian-security", suites: &["bullseye-security"] },
+        blind_spots: &["drop_reasons"],
+    },
+    Known {
+        name: "6.1",
+        stands_in_for: "Amazon Linux 2023, Bottlerocket",
+        source: Source { archive: "debian-security", suites: &["bookworm-security"] },
+        blind_spots: &[],
+    },
+    Known {
+        name: "6.12",
+        stands_in_for: "Amazon Linux 2023, Bottlerocket",
+        source: Source { archive: "debian", suites: &["trixie"] },
+        blind_spots: &[],
+    },
+    Known {
+        name: "newest",
+        stands_in_for: "-",
+        source: Source { archive: "debian", suites: &["sid"] },
+        blind_spots: &[],
+    },
+];
+
+/// The kernel of this machine, where `cargo xtask test` runs.
+const RUNNING: &str = "running";
+
+/// The rows that run in a kernel unless others are asked for: all that need no program, module or table that a small guest
+/// lacks (nginx, promtool, ctnetlink).
+const ROWS: &[&str] = &[
+    "--test-threads=4",
+    "faults::",
+    "absence::",
+    "application::",
+    "near_misses::",
+    "counts::",
+    "loss::",
+    "input::",
+    "endings::",
+    "neighbours::",
+    "packets::",
+    "targets::",
+    "diagnose::",
+    "--skip",
+    "connection_tracking_table",
+    "--skip",
+    "syn_cookies",
+];
+
+/// The rows of `--core`: one of each kind of thing that a kernel may do otherwise.
+const CORE: &[&str] = &[
+    "--test-threads=4",
+    "faults::host_firewall_drops_one_node",
+    "faults::nobody_listens",
+    "faults::somebody_listens_on_loopback_only",
+    "faults::the_accept_queue_is_full",
+    "faults::there_is_no_route",
+    "faults::replies_are",
+    "faults::a_tc_program_drops_behind",
+    "faults::an_xdp_program",
+    "absence::the_security_group",
+    "application::",
+    "counts::",
+    "endings::",
+    "neighbours::",
+    "packets::",
 ];
 
 /// The emulator and the package that brings it.
@@ -55,8 +133,14 @@ pub struct Args {
     /// Fetch the kernels again, for a newer patch level
     #[arg(long)]
     refresh: bool,
+    /// Run the few rows that tell most
+    #[arg(long)]
+    core: bool,
+    /// Write docs/kernel-support.md from what this and earlier runs showed
+    #[arg(long)]
+    write: bool,
     /// Arguments of the test executable, such as a name to filter by
-    #[arg(last = true, default_value = "--test-threads=4")]
+    #[arg(last = true)]
     guest: Vec<OsString>,
 }
 
@@ -64,6 +148,11 @@ pub struct Args {
 pub fn kernels(args: &Args) -> Result<()> {
     ensure!(ARCH == "x86_64", "the kernels are for x86_64, this machine is {ARCH}: use an x86_64 machine");
     let kernels = args.versions.iter().map(|version| known(version)).collect::<Result<Vec<_>>>()?;
+    let rows: Vec<OsString> = match (args.guest.is_empty(), args.core) {
+        (false, _) => args.guest.clone(),
+        (true, true) => CORE.iter().map(Into::into).collect(),
+        (true, false) => ROWS.iter().map(Into::into).collect(),
+    };
     need_tools()?;
     setup::setup()?;
 
@@ -71,10 +160,11 @@ pub fn kernels(args: &Args) -> Result<()> {
         guest::Files { agent: static_agent()?, test: static_test(&args.test)?, busybox: fetch::busybox()? };
     let mut summary = Vec::new();
     let mut first_failure = None;
-    for (version, source) in kernels {
-        let kernel = fetch::kernel(version, source, args.refresh)?;
+    for known in kernels {
+        let version = known.name;
+        let kernel = fetch::kernel(version, &known.source, args.refresh)?;
         let initramfs = kernel.directory.with_extension("initramfs");
-        let image = guest::initramfs(&files, &kernel, &args.guest)?;
+        let image = guest::initramfs(&files, &kernel, &rows)?;
         fs::write(&initramfs, image).with_context(|| format!("writing {}", initramfs.display()))?;
 
         let began = Instant::now();
@@ -86,22 +176,59 @@ pub fn kernels(args: &Args) -> Result<()> {
             Err(error) => format!("{error:#}, after {took} s"),
         };
         summary.push(format!("kernel {version} ({}): {line}", kernel.release));
-        let failure = outcome.map_or_else(Some, |report| report.failure(version));
+        let failure = match outcome {
+            Ok(report) => match report.failure(version) {
+                None => judge(known, &report).err(),
+                failure => failure,
+            },
+            Err(error) => Some(error),
+        };
         first_failure = first_failure.or(failure);
     }
     for line in summary {
         println!("{line}");
     }
-    first_failure.map_or(Ok(()), Err)
+    match first_failure {
+        Some(failure) => Err(failure),
+        None if args.write => write_page(&files.agent),
+        None => Ok(()),
+    }
 }
 
-fn known(version: &str) -> Result<(&'static str, &'static Source)> {
-    let names = || KERNELS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    KERNELS
-        .iter()
-        .find(|(name, _)| *name == version)
-        .map(|(name, source)| (*name, source))
-        .with_context(|| format!("no kernel {version} is known: choose from {}", names()))
+/// Keeps what a kernel showed; fails where the agent saw less than it has to there.
+fn judge(known: &Known, report: &Report) -> Result<()> {
+    let record = Record::read(report.agent(), report.rows())?;
+    let permitted = |id: &&String| known.blind_spots.contains(&id.as_str());
+    let others: Vec<&String> = record.blind_spots.iter().filter(|id| !permitted(id)).collect();
+    ensure!(others.is_empty(), "blind spots in kernel {} that it should not have: {others:?}", known.name);
+    record.keep(known.name)
+}
+
+/// Writes the tables from every kernel that was kept, and from this machine's own.
+fn write_page(agent: &Path) -> Result<()> {
+    let mut columns = Vec::new();
+    for Known { name, stands_in_for, .. } in KERNELS {
+        if let Some(record) = Record::kept(name)? {
+            columns.push(Column { name, stands_in_for, record });
+        }
+    }
+    let rows = matrix::rows()?;
+    let mut lines = Vec::new();
+    for verb in guest::AGENT {
+        // In a namespace of its own: nothing of this machine's network is touched.
+        let script = format!("ip link set lo up; exec {} {verb}", agent.display());
+        lines.push(cmd::read(Command::new("unshare").args(["--net", "sh", "-c", &script]))?);
+    }
+    let record =
+        Record::read(lines.iter().flat_map(|text| text.lines()), rows.iter().flat_map(|row| row.lines()))?;
+    columns.push(Column { name: RUNNING, stands_in_for: "-", record });
+    page::write(&columns)
+}
+
+fn known(version: &str) -> Result<&'static Known> {
+    let names = || KERNELS.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+    let found = KERNELS.iter().find(|known| known.name == version);
+    found.with_context(|| format!("no kernel {version} is known: choose from {}", names()))
 }
 
 fn need_tools() -> Result<()> {

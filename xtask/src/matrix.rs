@@ -15,8 +15,8 @@ in it and nothing else. A near miss has the same symptom and another cause, or a
 |---|---|---|---|---|---|---|
 ";
 
-/// Puts the lines together that the rows left in `target/scenarios`.
-pub fn matrix() -> Result<()> {
+/// The lines that the rows left in `target/scenarios`, in order.
+pub fn rows() -> Result<Vec<String>> {
     let directory = workspace::root().join("target/scenarios");
     let entries = fs::read_dir(&directory)
         .with_context(|| format!("listing {}: run `cargo xtask test` first", directory.display()))?;
@@ -27,6 +27,12 @@ pub fn matrix() -> Result<()> {
     }
     ensure!(!lines.is_empty(), "no row has held yet: run `cargo xtask test` first");
     lines.sort();
+    Ok(lines)
+}
+
+/// Puts them together.
+pub fn matrix() -> Result<()> {
+    let lines = rows()?;
     let target = workspace::root().join("docs/scenarios.md");
     fs::write(&target, HEAD.to_owned() + &lines.concat())
         .with_context(|| format!("writing {}", target.display()))?;

@@ -55,6 +55,12 @@ pub enum LoadError {
          and NET_ADMIN to linuxParameters.capabilities of the container (Fargate does not allow them)"
     )]
     NotPermitted,
+    /// There is no `bpf` system call.
+    #[error(
+        "loading eBPF maps: this kernel has no bpf system call; the agent needs Linux with CONFIG_BPF_SYSCALL \
+         (gVisor and user-mode emulators have none)"
+    )]
+    NoSystemCall,
     /// Anything else.
     #[error("loading eBPF maps: {0}")]
     Maps(String),
@@ -232,11 +238,36 @@ fn is_not_permitted(error: &dyn std::error::Error) -> bool {
 fn load_error(error: &aya::EbpfError) -> LoadError {
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
-        let io_kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if io_kind == Some(std::io::ErrorKind::PermissionDenied) {
-            return LoadError::NotPermitted;
+        match inner.downcast_ref::<std::io::Error>() {
+            Some(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return LoadError::NotPermitted;
+            }
+            Some(error) if error.raw_os_error() == Some(rustix::io::Errno::NOSYS.raw_os_error()) => {
+                return LoadError::NoSystemCall;
+            }
+            _ => {}
         }
         source = inner.source();
     }
     LoadError::Maps(cause(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::{EbpfError, maps::MapError};
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_to_the_first_map_is_told_in_the_users_terms() {
+        let refused = |errno: Errno| {
+            let io_error = errno.into();
+            load_error(&EbpfError::MapError(MapError::CreateError { name: "CONTROL".into(), io_error }))
+        };
+        assert!(matches!(refused(Errno::PERM), LoadError::NotPermitted));
+        assert!(matches!(refused(Errno::NOSYS), LoadError::NoSystemCall));
+        let LoadError::Maps(text) = refused(Errno::INVAL) else { panic!("nothing is known of it") };
+        assert!(text.contains("CONTROL") && text.contains("Invalid argument"), "{text}");
+    }
 }

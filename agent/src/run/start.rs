@@ -16,7 +16,6 @@ use crate::{
         interface::{Interface, InterfaceError},
         namespace::{Namespace, NamespaceError},
         observer::ObserveError,
-        programs::LoadError,
         sockets,
     },
     run::{Failure, names::Names},
@@ -150,12 +149,9 @@ impl From<ObserveError> for Failure {
         match error {
             ObserveError::Namespace(error) => error.into(),
             ObserveError::Interface(error) => error.into(),
-            ObserveError::Load(LoadError::NotPermitted) | ObserveError::InterfaceGone(_) => {
-                Self::CannotObserve(text)
-            }
-            ObserveError::Load(LoadError::Maps(_)) | ObserveError::Map(_) | ObserveError::Link { .. } => {
-                Self::Internal(text)
-            }
+            // A kernel that takes no map, for want of rights, of memory or of the feature, shows nothing.
+            ObserveError::Load(_) | ObserveError::InterfaceGone(_) => Self::CannotObserve(text),
+            ObserveError::Map(_) | ObserveError::Link { .. } => Self::Internal(text),
         }
     }
 }

@@ -51,11 +51,13 @@ fn emulated(agent: &Path) -> Result<()> {
     ensure!(code == Some(0) && version.trim() == expected, "it says {version:?}, exit code {code:?}");
     let (code, page) = start(&["explain", "host_firewall"])?;
     ensure!(code == Some(0) && page.len() > 200, "it explains {page:?}, exit code {code:?}");
-    let (code, text) = start(&["check", "--port", "8080", "--output", "json"])?;
+    let (code, _) = start(&["trace", "--port", "8080", "--interface", "lo"])?;
+    ensure!(code == Some(3), "it cannot observe, and ended with {code:?}");
+    let (code, text) = start(&["check", "--port", "8080", "--interface", "lo", "--output", "json"])?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let state = |id: &str| lines.iter().find(|line| line["id"] == id).map(|line| line["state"].clone());
     ensure!(code == Some(3), "a check without bpf ended with {code:?}: {text}");
-    for (id, wanted) in [("hct_ingress", "fail"), ("btf", "pass")] {
+    for (id, wanted) in [("hooks", "fail"), ("btf", "pass")] {
         ensure!(state(id) == Some(wanted.into()), "{id} should {wanted}: {text}");
     }
     println!("{} starts under {}", agent.display(), EMULATOR.0);

@@ -11,6 +11,7 @@ use super::archive::Archive;
 use super::fetch::Kernel;
 use super::machine::{BOOTED, EXITED};
 use super::modules;
+use super::record::{AGENT as AGENT_MARK, ROW};
 use crate::{cmd, host};
 
 /// Programs of this machine that go along with their libraries. `sh` is one because busybox's own prefers its
@@ -19,6 +20,15 @@ const PROGRAMS: &[&str] = &["sh", "ip", "tc", "ss", "nft", "bpftool", "setpriv"]
 
 /// What the lab has to know of an emulated machine: how much slower it is, and how large its flood may be.
 const SLOW: &str = "LAB_PACE=4 LAB_FLOOD=40000";
+
+/// Where its rows leave what they showed.
+const SCENARIOS: &str = "/tmp/scenarios";
+
+/// What the agent of the guest is asked by itself, for hooks and blind spots.
+pub const AGENT: [&str; 2] = [
+    "trace --port 9 --interface lo --duration 300ms --output json",
+    "check --port 9 --interface lo --output json",
+];
 
 /// What is tested, and the tools of the guest.
 pub struct Files {
@@ -73,6 +83,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// The first process: prepares the machine, runs the test, reports its exit code and switches the machine off.
 fn script(modules: &[String], args: &[OsString]) -> String {
     let args: String = args.iter().map(|arg| format!(" {}", cmd::quote(arg))).collect();
+    let agent: String = AGENT.iter().map(|verb| format!("/agent {verb} >>/tmp/agent.jsonl\n")).collect();
     let mut insmod = String::new();
     for module in modules {
         let _ = writeln!(insmod, "insmod /modules/{module}.ko || echo \"cannot load {module}\"");
@@ -92,11 +103,13 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 mkdir -p /run/netns
 {insmod}/bin/ip link set lo up
 echo \"{BOOTED} $(uname -r)\"
-export HOME=/root TERM=dumb NO_COLOR=1 AGENT_BIN=/agent {SLOW}
+export HOME=/root TERM=dumb NO_COLOR=1 AGENT_BIN=/agent {SLOW} LAB_SCENARIOS={SCENARIOS}
 cd /tmp
 /test{args} </dev/null
 code=$?
 [ $code = 0 ] || {{ echo 'last words of the kernel:'; dmesg | tail -n 40; }}
+cat {SCENARIOS}/* 2>/dev/null | while read -r row; do echo \"{ROW} $row\"; done
+{agent}while read -r line; do echo \"{AGENT_MARK} $line\"; done </tmp/agent.jsonl
 echo \"{EXITED} $code\"
 poweroff -f
 "

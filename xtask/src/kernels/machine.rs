@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::record::{AGENT, ROW};
 use crate::cmd;
 
 /// The guest prints this and its release once it is ready for the test.
@@ -22,9 +23,24 @@ pub const EXITED: &str = "KERNELS-EXIT";
 pub struct Report {
     boot: Duration,
     code: i32,
+    lines: Vec<String>,
 }
 
 impl Report {
+    /// What the agent of the guest said when it was asked by itself.
+    pub fn agent(&self) -> impl Iterator<Item = &str> {
+        self.behind(AGENT)
+    }
+
+    /// What each row showed that held.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        self.behind(ROW)
+    }
+
+    fn behind(&self, mark: &str) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(move |line| line.split_once(mark).map(|(_, rest)| rest.trim()))
+    }
+
     /// The failure of the test in that kernel, if it failed.
     pub fn failure(&self, version: &str) -> Option<anyhow::Error> {
         let what = || format!("the test in kernel {version}");
@@ -84,12 +100,17 @@ fn lines(console: impl Read + Send + 'static) -> Receiver<String> {
 fn watch(lines: &Receiver<String>, began: Instant, limit: Duration) -> Result<Report> {
     let mut boot = None;
     let mut code = None;
+    let mut kept = Vec::new();
     loop {
         // Once it has said all there is to say, switching itself off takes a moment or does not matter.
         let patience = limit.saturating_sub(began.elapsed());
         let patience = if code.is_some() { patience.min(Duration::from_secs(10)) } else { patience };
         match lines.recv_timeout(patience) {
             Ok(line) => {
+                if line.contains(AGENT) || line.contains(ROW) {
+                    kept.push(line);
+                    continue;
+                }
                 println!("{line}");
                 if line.contains(BOOTED) {
                     boot = Some(began.elapsed());
@@ -105,7 +126,7 @@ fn watch(lines: &Receiver<String>, began: Instant, limit: Duration) -> Result<Re
     }
     let Some(boot) = boot else { bail!("the kernel did not reach its first process, see its console above") };
     let Some(code) = code else { bail!("the kernel stopped before the test ended, see its console above") };
-    Ok(Report { boot, code })
+    Ok(Report { boot, code, lines: kept })
 }
 
 /// The code on the guest's last line. A message of the kernel may stand before it on the same line.
@@ -125,9 +146,11 @@ mod tests {
     #[test]
     fn the_exit_code_is_read_from_the_console() {
         let report =
-            console("[1.0] hello\r\nKERNELS-BOOTED 6.1\r\ntest result\r\n[9.1] x KERNELS-EXIT 101\r\n")
+            console("[1.0] hello\r\nKERNELS-BOOTED 6.1\r\ntest result\r\nKERNELS-ROW | fault |\r\n[9.1] x KERNELS-EXIT 101\r\n")
                 .unwrap();
         assert_eq!(report.code, 101);
+        assert_eq!(report.rows().collect::<Vec<_>>(), ["| fault |"]);
+        assert_eq!(report.agent().count(), 0);
         assert!(report.failure("6.1").is_some());
     }
 
