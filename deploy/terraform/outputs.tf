@@ -5,18 +5,27 @@ output "container_definition" {
     image     = var.image
     essential = false
     # A sidecar that ended comes back by itself, and never takes the service down.
-    restartPolicy = { enabled = true }
-    stopTimeout   = 30
+    restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
+    stopTimeout   = 15
+    user          = "0"
     command = concat(
       ["trace", "--output", "emf", "--on-blind", "stay", "--port", join(",", var.ports)],
       length(var.nlb) > 0 ? ["--nlb", join(",", var.nlb)] : [],
       var.arguments,
     )
-    cpu               = 32
-    memory            = 64
-    memoryReservation = 16
+    cpu         = 16
+    memory      = 64
+    environment = [{ name = "AGENT_READY_FILE", value = "/tmp/agent.ready" }]
+    healthCheck = {
+      command     = ["CMD", "/agent", "check", "--live"]
+      interval    = 30
+      timeout     = 5
+      retries     = 3
+      startPeriod = 30
+    }
     linuxParameters = {
-      capabilities = { add = ["SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"] }
+      capabilities = { drop = ["ALL"], add = ["SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"] }
+      tmpfs        = [{ containerPath = "/tmp", size = 1, mountOptions = ["nosuid", "nodev", "noexec"] }]
     }
     readonlyRootFilesystem = true
     logConfiguration = {

@@ -57,12 +57,14 @@ def put(endpoint):
         requiresCompatibilities=["EC2"],
         containerDefinitions=[given["application"], given["container"]],
     )
+    definitions = [ecs.register_task_definition(**definition) for definition in given["task_definitions"]]
     return {
         "log_groups": logs.describe_log_groups()["logGroups"],
         "dashboard": json.loads(cloudwatch.get_dashboard(DashboardName="tested")["DashboardBody"]),
         "alarms": cloudwatch.describe_alarms()["MetricAlarms"],
         "policies": len(iam.list_policies(Scope="Local")["Policies"]),
         "containers": task["taskDefinition"]["containerDefinitions"],
+        "task_definitions": [definition["taskDefinition"] for definition in definitions],
     }
 
 

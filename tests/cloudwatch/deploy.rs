@@ -28,6 +28,17 @@ pub fn text(name: &str) -> String {
 /// When a place is left, or it is no JSON then.
 #[track_caller]
 pub fn filled(name: &str, log_group: &str) -> Value {
+    let text = filled_text(name, log_group);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name} is no JSON: {error}"))
+}
+
+/// The text of a file with its places filled in.
+///
+/// # Panics
+///
+/// When a place is left.
+#[track_caller]
+pub fn filled_text(name: &str, log_group: &str) -> String {
     let places = [
         ("partition", "aws"),
         ("region", REGION),
@@ -39,13 +50,18 @@ pub fn filled(name: &str, log_group: &str) -> Value {
         ("topic", "arn:aws:sns:eu-west-1:123456789012:on-call"),
         ("retention_days", "30"),
         ("name", "orders"),
+        ("execution_role", "ecsTaskExecutionRole"),
+        ("image", "registry.example/health-check-tracer:0.1.0"),
+        ("service_image", "registry.example/orders:7"),
+        ("port", "8080"),
+        ("nlb", "orders-0123456789abcdef.elb.eu-west-1.amazonaws.com"),
     ];
     let mut text = text(name);
     for (place, value) in places {
         text = text.replace(&format!("${{{place}}}"), value);
     }
     assert!(!text.contains("${"), "a place is left in {name}: {text}");
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name} is no JSON: {error}"))
+    text
 }
 
 /// The actions that a policy allows.

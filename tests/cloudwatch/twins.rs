@@ -41,6 +41,7 @@ pub fn try_python(verb: &str, argument: &str, input: &Value) -> Output {
 
 /// All twins as one value, as `deploy.py put` takes them.
 pub fn twins(container: &Value) -> Value {
+    let task_definitions = ["ecs/daemon.json", "ecs/sidecar.json"].map(|name| deploy::filled(name, GROUP));
     json!({
         "log_group": deploy::filled("cloudwatch/log-group.json", GROUP),
         "dashboard": deploy::filled("cloudwatch/dashboard.json", GROUP),
@@ -53,6 +54,7 @@ pub fn twins(container: &Value) -> Value {
             deploy::filled("iam/shipping-create.json", GROUP),
             deploy::filled("iam/discovery.json", GROUP),
         ],
+        "task_definitions": task_definitions,
         "application": {
             "name": "application", "image": "application", "essential": true, "memory": 128,
             "portMappings": [{ "containerPort": 8080 }],
@@ -71,6 +73,30 @@ fn aws_takes_log_group_dashboard_alarms_and_policies() {
     assert_eq!(has["log_groups"][0]["retentionInDays"], 30);
     assert_eq!(has["dashboard"], given["dashboard"]);
     assert_eq!(has["policies"], 3);
+    for (stored, given) in has["task_definitions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .zip(given["task_definitions"].as_array().expect("task definitions"))
+    {
+        assert_eq!(
+            (&stored["family"], &stored["executionRoleArn"]),
+            (&given["family"], &given["executionRoleArn"])
+        );
+        for (stored, given) in stored["containerDefinitions"]
+            .as_array()
+            .expect("containers")
+            .iter()
+            .zip(given["containerDefinitions"].as_array().expect("containers"))
+        {
+            for member in
+                ["name", "command", "linuxParameters", "healthCheck", "stopTimeout", "restartPolicy"]
+            {
+                assert_eq!(stored[member], given[member], "{member}");
+            }
+        }
+    }
+    assert_eq!(has["task_definitions"].as_array().map(Vec::len), Some(2));
     let alarms = has["alarms"].as_array().expect("alarms");
     assert_eq!(alarms.len(), 2);
     for (stored, given) in alarms.iter().zip(given["alarms"].as_array().expect("alarms")) {

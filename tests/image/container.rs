@@ -80,7 +80,7 @@ impl Image {
         let mut command = Command::new(&self.entrypoint[0]);
         command.args(&self.entrypoint[1..]).args(arguments).env_clear();
         let place = |name: &str| CString::new(self.root.join(name).into_os_string().into_encoded_bytes());
-        let places = ["", "proc", "sys"].map(|name| place(name).expect("a path without zero bytes"));
+        let places = ["", "proc", "sys", "tmp"].map(|name| place(name).expect("a path without zero bytes"));
         // SAFETY: between fork and exec there are system calls only; every text was made before.
         unsafe { command.pre_exec(move || contain(&places, user, capabilities)) };
         command
@@ -97,13 +97,21 @@ impl Drop for Image {
 }
 
 /// Moves this process into the root, and takes from it what it shall not have.
-fn contain([root, proc, sys]: &[CString; 3], user: User, capabilities: CapabilitySet) -> io::Result<()> {
+fn contain([root, proc, sys, tmp]: &[CString; 4], user: User, capabilities: CapabilitySet) -> io::Result<()> {
     // SAFETY: this process was just made by fork and shares its file system with nobody.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
     mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     mount_bind(root, root)?;
     mount(c"proc", proc, c"proc", MountFlags::NOSUID | MountFlags::NODEV, None)?;
     mount(c"sysfs", sys, c"sysfs", MountFlags::NOSUID | MountFlags::RDONLY, None)?;
+    // As the task definition asks for it; without one there is none, and nothing is written there.
+    mount(
+        c"tmpfs",
+        tmp,
+        c"tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+        Some(c"size=1m"),
+    )?;
     mount_remount(root, MountFlags::BIND | MountFlags::RDONLY, c"")?;
     chroot(root)?;
     rustix::process::chdir(c"/")?;

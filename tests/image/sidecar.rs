@@ -1,6 +1,9 @@
 //! The sidecar of an ECS task, end to end: its task definition's own words, its rights, its metadata, its stop.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use lab::{
     agent::Agent,
@@ -19,31 +22,43 @@ use crate::container::{Image, User};
 /// Long enough for a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What `deploy/ecs/sidecar.json` says of the agent's container.
-fn definition() -> Value {
-    let text = include_str!("../../deploy/ecs/sidecar.json");
-    let whole: Value = serde_json::from_str(text).expect("JSON");
+/// What `deploy/ecs/sidecar.json` says of the agent's container, for this port and these nodes.
+fn definition(plan: &Plan) -> Value {
+    let text = include_str!("../../deploy/ecs/sidecar.json")
+        .replace("${port}", &plan.port.to_string())
+        .replace("${nlb}", &format!("{},{}", plan.node(0), plan.node(1)));
+    let whole: Value = serde_json::from_str(&text).expect("JSON");
     let mut containers = whole["containerDefinitions"].as_array().expect("containers").iter();
     containers.find(|container| container["command"][0] == "trace").expect("the agent's").clone()
 }
 
-/// Its command, for this port and these nodes, with documents for CloudWatch.
+/// Its command, with the interval of the lab's health checks.
 fn command(definition: &Value, plan: &Plan) -> Vec<String> {
-    let words = definition["command"]
-        .as_array()
-        .expect("a command")
-        .iter()
-        .map(|word| word.as_str().expect("a word"));
-    let mut words: Vec<String> = words
-        .map(|word| match word {
-            "8080" => plan.port.to_string(),
-            "NLB-DNS-NAME" => format!("{},{}", plan.node(0), plan.node(1)),
-            "json" => "emf".to_owned(),
-            other => other.to_owned(),
-        })
-        .collect();
+    let mut words = texts(&definition["command"]);
     words.extend(["--health-interval".to_owned(), format!("{}ms", plan.interval.as_millis())]);
     words
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let words = list.as_array().expect("a list").iter();
+    words.map(|word| word.as_str().expect("a word").to_owned()).collect()
+}
+
+/// Its variables.
+fn environment(definition: &Value) -> Vec<(String, String)> {
+    let variables = definition["environment"].as_array().expect("variables").iter();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    variables.map(|variable| (text(&variable["name"]), text(&variable["value"]))).collect()
+}
+
+/// Runs its health check as the container runtime does, in the root of the process.
+fn is_live(definition: &Value, process: u32) -> bool {
+    let words = texts(&definition["healthCheck"]["command"]);
+    let (kind, command) = words.split_first().expect("a command");
+    assert_eq!(kind, "CMD", "there is no shell in the image");
+    let mut check = Command::new("chroot");
+    check.arg(format!("/proc/{process}/root")).args(command).env_clear().envs(environment(definition));
+    check.output().expect("chroot").status.success()
 }
 
 /// The capabilities that it adds to none.
@@ -65,9 +80,9 @@ fn capabilities(definition: &Value) -> CapabilitySet {
 #[ignore = "needs an image: cargo xtask dist --try"]
 fn a_task_that_is_stopped_while_its_health_checks_fail_has_said_why() {
     let image = Image::unpack();
-    let definition = definition();
     let lab = Topology::new(Plan::draw(Family::V4));
     let plan = &lab.plan;
+    let definition = definition(plan);
     let address = plan.task.address();
     let _app = App::start(&lab.task, Listen::on_all(address, plan.port));
     let pages = task_page(address, &plan.task.subnet.to_string(), Duration::from_secs(600));
@@ -77,6 +92,7 @@ fn a_task_that_is_stopped_while_its_health_checks_fail_has_said_why() {
 
     let mut sidecar = image.command(User::Root, capabilities(&definition), &command(&definition, plan));
     sidecar.env("ECS_CONTAINER_METADATA_URI_V4", ecs.ecs_uri()).env("AWS_EC2_METADATA_DISABLED", "true");
+    sidecar.envs(environment(&definition));
     let mut agent = Agent::spawn(&lab.task, sidecar);
     let start = agent.wait_for("the agent to watch", PATIENCE, |line| line["kind"] == "start");
     assert_eq!(
@@ -84,6 +100,7 @@ fn a_task_that_is_stopped_while_its_health_checks_fail_has_said_why() {
         (&"orders-api".into(), &plan.task.interface.as_str().into())
     );
     nodes[0].wait_for(Belief::Healthy, PATIENCE);
+    assert!(is_live(&definition, agent.id()), "the container's health check");
 
     lab.firewall("input", &format!("tcp dport {} drop", plan.port));
     let found = agent

@@ -5,6 +5,7 @@ use std::process::Command;
 use lab::{
     agent::{self, Agent, Ended, words},
     app::{App, Listen},
+    node::Node,
     plan::{Family, Plan},
     topology::Topology,
     witness::{attached, disciplines},
@@ -26,6 +27,50 @@ fn check(lab: &Topology, program: &[&str], arguments: &str, variables: &[(&str, 
 fn state<'a>(ended: &'a Ended, id: &str) -> &'a Value {
     let found = ended.lines.iter().find(|line| line["kind"] == "check" && line["id"] == id);
     found.map_or(&Value::Null, |line| &line["state"])
+}
+
+/// Each id is in the table of the documents: scripts rest on them.
+#[track_caller]
+fn are_documented(ended: &Ended) {
+    let (_, table) = include_str!("../../docs/deployment.md").split_once("| Id | What |").expect("a table");
+    let table = table.split("\n\n").next().unwrap_or(table);
+    for line in ended.lines.iter().filter(|line| line["kind"] == "check") {
+        let id = line["id"].as_str().expect("an id");
+        assert!(table.contains(&format!("`{id}`")), "{id} is not in docs/deployment.md");
+    }
+}
+
+/// On a node it enters the namespaces that `trace` would follow, and tries the hooks there.
+#[test]
+fn a_node_is_checked_where_its_tasks_are() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let arguments = format!("check --all-netns --port {} --output json", node.port);
+    let run = |node: &Node, program: &[&str]| {
+        let mut command = Command::new(program.first().copied().unwrap_or("env"));
+        command.args(program.iter().skip(1)).arg(agent::binary()).args(words(&arguments));
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        Agent::spawn(&node.home, command).wait_end()
+    };
+    let empty = run(&node, &[]);
+    assert_eq!((empty.status.code(), state(&empty, "targets")), (Some(0), &json!("warn")), "{}", empty.text);
+    let tasks = [node.task(), node.task()];
+    let ended = run(&node, &[]);
+    assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""), "{}", ended.text);
+    assert_eq!((state(&ended, "targets"), state(&ended, "cap_sys_ptrace")), (&json!("pass"), &json!("pass")));
+    let tried = ended.lines.iter().filter(|line| line["id"] == "hook_ingress" && line["state"] == "pass");
+    assert_eq!(tried.count(), 2, "{}", ended.text);
+    are_documented(&ended);
+    for task in &tasks {
+        assert_eq!(attached(&task.namespace), [""; 0]);
+    }
+    let without = run(&node, &["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"]);
+    assert_eq!(
+        (without.status.code(), state(&without, "cap_sys_ptrace")),
+        (Some(0), &json!("warn")),
+        "{}",
+        without.text
+    );
 }
 
 #[test]
@@ -56,6 +101,7 @@ fn with_all_rights_every_hook_is_tried_and_nothing_stays() {
         ] {
             assert_eq!(state(&ended, id), "pass", "{id} in {}", ended.text);
         }
+        are_documented(&ended);
         assert_eq!((attached(&lab.task), disciplines(&lab.task)), (Vec::new(), Vec::new()), "{attach}");
     }
     drop(app);
@@ -82,7 +128,8 @@ fn nobody_without_capabilities_is_told_which_to_add_in_the_words_of_the_platform
             ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
             "securityContext: {runAsUser: 0, capabilities: {add: [BPF,",
         ),
-        (("INVOCATION_ID", ""), "sudo agent"),
+        // systemd leaves this mark, too, but does not run here.
+        (("INVOCATION_ID", "0123456789abcdef"), "sudo agent"),
     ] {
         let ended = check(&lab, &nobody, "check --port 80 --output json", &[variable]);
         assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(3), ""), "{}", ended.text);
@@ -97,6 +144,19 @@ fn nobody_without_capabilities_is_told_which_to_add_in_the_words_of_the_platform
         );
         assert!(bpf["found"].as_str().is_some_and(|found| found.contains("CAP_BPF is missing")), "{bpf}");
     }
+    // In a mount namespace where it does.
+    let script = "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec \"$@\"";
+    let systemd = [&["unshare", "--mount", "sh", "-c", script, "sh"], &nobody[..]].concat();
+    let ended =
+        check(&lab, &systemd, "check --port 80 --output json", &[("INVOCATION_ID", "0123456789abcdef")]);
+    let bpf = ended.lines.iter().find(|line| line["id"] == "cap_bpf").expect("it is checked");
+    assert!(
+        bpf["fix"].as_str().is_some_and(
+            |fix| fix.contains("AmbientCapabilities=CAP_BPF") && fix.contains("CapabilityBoundingSet")
+        ),
+        "{bpf}"
+    );
+    are_documented(&ended);
     let text = check(&lab, &nobody, "check --port 80", &[]).text;
     assert!(text.contains("fail  cap_net_admin") && text.contains("cannot observe ("), "{text}");
     assert_eq!(attached(&lab.task), [""; 0]);

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::{row::PATIENCE, turns};
 
 /// What docs/cloudwatch.md computes the cost from: an hour of a default run while nothing is wrong.
-const BYTES_PER_HOUR: usize = 45_000;
+const BYTES_PER_HOUR: usize = 48_000;
 
 /// CloudWatch Logs bills each event with this many bytes more.
 const EVENT_OVERHEAD_BYTES: usize = 26;

@@ -16,6 +16,7 @@ mod input;
 mod insights;
 mod joining;
 mod judge;
+mod labels;
 mod learning;
 mod listen;
 mod loss;

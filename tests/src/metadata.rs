@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -58,7 +58,21 @@ impl Metadata {
     ///
     /// When it cannot listen.
     pub fn start(namespace: &Netns, pages: BTreeMap<String, String>, manner: Manner) -> Self {
-        let listener = namespace.run(|| TcpListener::bind("127.0.0.1:0")).expect("a port for metadata");
+        Self::start_at(namespace, SocketAddr::from(([127, 0, 0, 1], 0)), pages, manner)
+    }
+
+    /// Serves them at this address.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot listen.
+    pub fn start_at(
+        namespace: &Netns,
+        address: SocketAddr,
+        pages: BTreeMap<String, String>,
+        manner: Manner,
+    ) -> Self {
+        let listener = namespace.run(|| TcpListener::bind(address)).expect("a port for metadata");
         let address = listener.local_addr().expect("its address");
         let listener = Socket::from(listener);
         listener.set_read_timeout(Some(PATIENCE)).expect("a time limit for accept");
@@ -198,6 +212,19 @@ pub fn task_page(address: IpAddr, subnet: &str, age: Duration) -> BTreeMap<Strin
         ],
     });
     BTreeMap::from([(TASK.to_owned(), page.to_string())])
+}
+
+/// Where the container agent of ECS answers on a host.
+pub const CONTAINER_AGENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 51678);
+
+/// Its page of a host with one task, `orders` in cluster `main`, whose container `web` has this id.
+pub fn host_page(task: &str, container: &str) -> BTreeMap<String, String> {
+    let page = json!({"Tasks": [{
+        "Arn": format!("arn:aws:ecs:us-west-2:111122223333:task/main/{task}"),
+        "DesiredStatus": "RUNNING", "KnownStatus": "RUNNING", "Family": "orders", "Version": "7",
+        "Containers": [{"DockerId": container, "DockerName": "ecs-orders-7-web-80", "Name": "web"}],
+    }]});
+    BTreeMap::from([("/v1/tasks".to_owned(), page.to_string())])
 }
 
 /// The pages of an instance in this VPC with two interfaces, the second of which has this address.

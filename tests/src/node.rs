@@ -158,6 +158,11 @@ impl Task {
         );
     }
 
+    /// Id of the process in it.
+    pub fn process(&self) -> u32 {
+        self.holder.0.id()
+    }
+
     /// Ends the process in it, once there is another one.
     pub fn change_process(&mut self) {
         self.holder = hold(&self.namespace);

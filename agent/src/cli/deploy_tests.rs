@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{Request, parse},
-    settings::{OnBlind, Settings},
+    settings::{Format, OnBlind, Settings},
 };
 
 fn accepted(words: &[&str]) -> Box<Settings> {
@@ -18,15 +18,22 @@ fn accepted(words: &[&str]) -> Box<Settings> {
     }
 }
 
+/// A file with those places filled in that are no names.
+fn filled(text: &str) -> String {
+    text.replace("${port}", "8080").replace("${nlb}", "nlb.example")
+}
+
 /// The container that runs the agent, and what it is told.
 fn container(text: &str) -> (Value, Box<Settings>) {
-    let definition: Value = serde_json::from_str(text).expect("JSON");
+    let definition: Value = serde_json::from_str(&filled(text)).expect("JSON");
     let containers = definition["containerDefinitions"].as_array().expect("a list");
     let agent = containers.iter().find(|container| container["command"][0] == "trace").expect("the agent's");
     let command: Vec<&str> =
         agent["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let settings = accepted(&command);
     assert_eq!(settings.on_blind, OnBlind::Stay, "a blind agent takes nothing down");
+    // The log driver brings it to CloudWatch Logs, where dashboard and alarms wait for metrics.
+    assert_eq!(settings.format, Format::Emf);
     let dropped = &agent["linuxParameters"]["capabilities"]["drop"];
     assert_eq!(dropped, &serde_json::json!(["ALL"]));
     (definition.clone(), settings)
@@ -49,6 +56,11 @@ fn the_sidecar_takes_its_service_down_in_no_case() {
     assert_eq!((&sidecar["essential"], &sidecar["restartPolicy"]["enabled"]), (&false.into(), &true.into()));
     let added = &sidecar["linuxParameters"]["capabilities"]["add"];
     assert_eq!(added, &serde_json::json!(["SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"]));
+    // Its health check finds the file that it keeps, where it can write.
+    assert_eq!(sidecar["healthCheck"]["command"], serde_json::json!(["CMD", "/agent", "check", "--live"]));
+    let file = sidecar["environment"][0]["value"].as_str().expect("the ready file");
+    let place = sidecar["linuxParameters"]["tmpfs"][0]["containerPath"].as_str().expect("a place to write");
+    assert!(sidecar["environment"][0]["name"] == "AGENT_READY_FILE" && file.starts_with(place), "{file}");
 }
 
 #[test]
@@ -64,7 +76,7 @@ fn the_unit_starts_what_exists_with_the_three_capabilities() {
 
 #[test]
 fn the_daemon_set_follows_the_node() {
-    let text = include_str!("../../../deploy/kubernetes/daemonset.yaml");
+    let text = &filled(include_str!("../../../deploy/kubernetes/daemonset.yaml"));
     let (_, rest) = text.split_once("          args:\n").expect("arguments");
     let words: Vec<&str> = rest.lines().map_while(|line| line.strip_prefix("            - ")).collect();
     let settings = accepted(&words);
@@ -95,6 +107,7 @@ fn the_table_of_capabilities_has_what_the_files_add_and_nothing_that_none_adds()
         include_str!("../../../deploy/ecs/daemon.json"),
         include_str!("../../../deploy/ecs/sidecar.json"),
         include_str!("../../../deploy/systemd/health-check-tracer.service"),
+        include_str!("../../../deploy/systemd/node.conf"),
         include_str!("../../../deploy/kubernetes/daemonset.yaml"),
     ] {
         added.append(&mut capabilities(file));
@@ -104,30 +117,90 @@ fn the_table_of_capabilities_has_what_the_files_add_and_nothing_that_none_adds()
     assert_eq!(rows, added);
 }
 
-/// systemd's own opinion, where it is installed.
+/// Whoever follows the page has given every place a value.
+#[test]
+fn every_place_in_the_files_is_named_on_the_page_that_fills_them_in() {
+    let page = include_str!("../../../deploy/README.md");
+    let mut places = BTreeSet::new();
+    for text in [
+        include_str!("../../../deploy/ecs/daemon.json"),
+        include_str!("../../../deploy/ecs/sidecar.json"),
+        include_str!("../../../deploy/kubernetes/daemonset.yaml"),
+        include_str!("../../../deploy/cloudwatch/alarm-fault.json"),
+        include_str!("../../../deploy/cloudwatch/alarm-heartbeat.json"),
+        include_str!("../../../deploy/cloudwatch/dashboard.json"),
+        include_str!("../../../deploy/cloudwatch/log-group.json"),
+        include_str!("../../../deploy/iam/shipping.json"),
+    ] {
+        places.extend(text.split("${").skip(1).filter_map(|rest| rest.split('}').next()));
+    }
+    assert!(places.len() > 10, "{places:?}");
+    for place in places {
+        assert!(page.contains(&format!("{place}=")), "{place}");
+    }
+}
+
+/// systemd's own opinion, where it is installed: of the unit alone, and with the drop-in for a node.
 #[test]
 fn the_unit_is_understood_by_systemd_and_as_closed_as_the_documents_say() {
     let analyze = |arguments: &[&str]| Command::new("systemd-analyze").args(arguments).output();
-    if analyze(&["--version"]).is_err() {
-        eprintln!("systemd-analyze is not installed: not tested");
+    let Ok(version) = analyze(&["--version"]) else {
+        eprintln!("SKIPPED: systemd-analyze is not installed (package systemd)");
         return;
-    }
+    };
     let own = std::env::current_exe().expect("this program");
     let unit = include_str!("../../../deploy/systemd/health-check-tracer.service")
         .replace("/usr/local/bin/agent", &own.display().to_string());
     let directory = std::env::temp_dir().join(format!("agent-unit-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a directory");
+    fs::create_dir_all(directory.join("health-check-tracer.service.d")).expect("a directory");
     let file = directory.join("health-check-tracer.service");
     fs::write(&file, unit).expect("a file");
     let path = file.to_str().expect("a path");
-    let verified = analyze(&["verify", path]).expect("it runs");
-    // Offline: no systemd has to run. In tenths: 2.5.
-    let rated = analyze(&["security", "--offline=true", "--threshold=25", path]).expect("it runs");
+    let mut levels = Vec::new();
+    for node in [false, true] {
+        if node {
+            let drop_in = include_str!("../../../deploy/systemd/node.conf");
+            fs::write(directory.join("health-check-tracer.service.d/node.conf"), drop_in).expect("a file");
+        }
+        let verified = analyze(&["verify", path]).expect("it runs");
+        // Offline: no systemd has to run.
+        let rated = analyze(&["security", "--offline=true", path]).expect("it runs");
+        let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && !complaints.contains("health-check-tracer"), "{complaints}");
+        let text = String::from_utf8_lossy(&rated.stdout).into_owned();
+        let (_, level) =
+            text.split_once("Overall exposure level for health-check-tracer.service: ").expect("a level");
+        levels.push(level.split_whitespace().next().expect("a figure").to_owned());
+    }
     fs::remove_dir_all(&directory).expect("removing the directory");
-    let complaints = String::from_utf8_lossy(&verified.stderr).into_owned();
-    assert!(verified.status.success() && !complaints.contains("health-check-tracer"), "{complaints}");
-    let text = String::from_utf8_lossy(&rated.stdout).into_owned();
-    assert!(rated.status.success(), "{text}{}", String::from_utf8_lossy(&rated.stderr));
-    assert!(text.contains("Overall exposure level"), "{text}");
-    assert!(include_str!("../../../docs/deployment.md").contains("gives the unit 2.1 (\"OK\")"));
+    // Other releases weigh otherwise.
+    if String::from_utf8_lossy(&version.stdout).starts_with("systemd 252") {
+        let said = format!("gives the unit {}, with `node.conf` {}", levels[0], levels[1]);
+        assert!(
+            include_str!("../../../docs/deployment.md").contains(&said),
+            "docs/deployment.md should say: {said}"
+        );
+    }
+}
+
+/// Whoever builds the image with another tool gets the one that `cargo xtask dist` writes.
+#[test]
+fn the_container_file_says_what_the_layout_says() {
+    let text = include_str!("../../../deploy/Containerfile");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let layout = include_str!("../../../xtask/src/dist/layout.rs");
+    assert_eq!(
+        lines,
+        [
+            "FROM scratch",
+            "ARG MACHINE=x86_64",
+            "COPY agent-${MACHINE} /agent",
+            "ENTRYPOINT [\"/agent\"]",
+            "CMD [\"trace\"]",
+            "STOPSIGNAL SIGTERM"
+        ]
+    );
+    for part in [r#""Entrypoint": ["/agent"]"#, r#""Cmd": ["trace"]"#, r#""StopSignal": "SIGTERM""#] {
+        assert!(layout.contains(part), "{part}");
+    }
 }

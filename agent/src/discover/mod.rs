@@ -81,6 +81,11 @@ impl Discovered {
         Self { identity: Identity::default(), notes: Vec::new(), read: Instant::now() }
     }
 
+    /// What holds of every other task on this host, too.
+    pub fn of_host(&self) -> Self {
+        Self { identity: self.identity.of_host(), notes: Vec::new(), read: self.read }
+    }
+
     /// How old the task is now.
     pub fn task_age(&self) -> Option<Duration> {
         self.identity.task_age.map(|age| age + self.read.elapsed())

@@ -19,6 +19,15 @@ pub struct ResolveError {
     pub source: io::Error,
 }
 
+impl ResolveError {
+    /// Whether it says nothing about the name: no name server answered (`EAI_AGAIN`, which the standard library hands on as the
+    /// C library's words only: glibc's, then musl's).
+    pub fn is_passing(&self) -> bool {
+        let text = self.source.to_string();
+        text.contains("Temporary failure") || text.contains("Try again")
+    }
+}
+
 /// All addresses of a name.
 ///
 /// # Errors

@@ -61,6 +61,18 @@ impl Identity {
         *self == Self::default()
     }
 
+    /// What holds of every task on the same host: nothing of the agent's own task.
+    pub fn of_host(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            region: self.region.clone(),
+            account_id: self.account_id.clone(),
+            availability_zone: self.availability_zone.clone(),
+            instance_id: self.instance_id.clone(),
+            ..Self::default()
+        }
+    }
+
     /// What is known, for people: the task, its place, its networks.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

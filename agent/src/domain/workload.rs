@@ -17,11 +17,21 @@ pub struct Workload {
 const SHORT: usize = 12;
 
 impl Workload {
+    /// Id of the task, the last part of its ARN.
+    pub fn task_id(&self) -> Option<&str> {
+        self.task.as_deref().and_then(|task| task.rsplit('/').next())
+    }
+
+    /// Name of the task's cluster, where the ARN has it: `arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID`.
+    pub fn cluster(&self) -> Option<&str> {
+        let (_, path) = self.task.as_deref()?.split_once(":task/")?;
+        path.split_once('/').map(|(cluster, _)| cluster)
+    }
+
     /// One phrase for people, such as `task 0123abcd (orders), container web`; `None` when nothing is known.
     pub fn phrase(&self) -> Option<String> {
         let mut parts = Vec::new();
-        if let Some(task) = &self.task {
-            let id = task.rsplit('/').next().unwrap_or(task);
+        if let Some(id) = self.task_id() {
             let family = self.family.as_ref().map(|family| format!(" ({family})")).unwrap_or_default();
             parts.push(format!("task {id}{family}"));
         }
@@ -54,5 +64,13 @@ mod tests {
             pod: None,
         };
         assert_eq!(named.phrase().as_deref(), Some("task 0123abcd (orders), container web"));
+        assert_eq!((named.cluster(), named.task_id()), (Some("main"), Some("0123abcd")));
+        assert_eq!((by_id.cluster(), by_id.task_id()), (None, Some("0123abcd")));
+        let old = Workload { task: Some("arn:aws:ecs:eu-west-1:1:task/0123abcd".to_owned()), ..by_id };
+        assert_eq!(
+            (old.cluster(), old.task_id()),
+            (None, Some("0123abcd")),
+            "ARNs before 2018 name no cluster"
+        );
     }
 }

@@ -20,6 +20,8 @@ pub enum Capability {
     NetAdmin,
     /// Enter other network namespaces.
     SysAdmin,
+    /// Look at processes with more rights.
+    SysPtrace,
 }
 
 impl Capability {
@@ -30,6 +32,7 @@ impl Capability {
             Self::Perfmon => "CAP_PERFMON",
             Self::NetAdmin => "CAP_NET_ADMIN",
             Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::SysPtrace => "CAP_SYS_PTRACE",
         }
     }
 
@@ -39,6 +42,7 @@ impl Capability {
             Self::Perfmon => CapabilitySet::PERFMON,
             Self::NetAdmin => CapabilitySet::NET_ADMIN,
             Self::SysAdmin => CapabilitySet::SYS_ADMIN,
+            Self::SysPtrace => CapabilitySet::SYS_PTRACE,
         }
     }
 }
@@ -53,7 +57,7 @@ pub fn held_as(wanted: Capability) -> io::Result<Option<Capability>> {
     let permitted = capabilities(None)?.permitted;
     let stands_in = match wanted {
         Capability::Bpf | Capability::Perfmon => Some(Capability::SysAdmin),
-        Capability::NetAdmin | Capability::SysAdmin => None,
+        Capability::NetAdmin | Capability::SysAdmin | Capability::SysPtrace => None,
     };
     let is_held = |capability: &Capability| permitted.contains(capability.set());
     Ok([Some(wanted), stands_in].into_iter().flatten().find(is_held))

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    domain::{class::SourceClass, finding::Code, identity::Identity, verdict::State},
+    domain::{class::SourceClass, finding::Code, identity::Identity, verdict::State, workload::Workload},
     output::{json::SCHEMA, view::Row},
 };
 
@@ -29,8 +29,10 @@ const MAX_NETNS: usize = 1024;
 pub struct Document<'a> {
     /// Milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// Whose metrics these are.
+    /// Whose metrics these are, as the agent's own task and host tell.
     pub identity: &'a Identity,
+    /// The same of a target that was found on the node.
+    pub workload: &'a Workload,
     /// Network namespace; `None` for the agent's own.
     pub netns: Option<&'a str>,
     /// What was seen; `None` while the target cannot be observed.
@@ -111,6 +113,10 @@ struct Line<'a> {
     verdict: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     netns: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
     #[serde(skip_serializing_if = "is_zero")]
     lines_left_out: u64,
 }
@@ -171,7 +177,10 @@ const METRICS: [&str; 6] =
 
 /// The document, one line.
 pub fn document(document: Document<'_>) -> String {
-    let Document { timestamp_ms, identity, netns, observed, lines_left_out } = document;
+    let Document { timestamp_ms, identity, workload, netns, observed, lines_left_out } = document;
+    let cluster = workload.cluster().or(identity.cluster.as_deref());
+    // The family is what a task without a service is known by, and all that the container agent tells of another one.
+    let service = workload.family.as_deref().or(identity.service.as_deref()).or(identity.family.as_deref());
     let names = if observed.is_some() { &METRICS[..] } else { &METRICS[..1] };
     let metrics = names.iter().map(|name| Metric { name, unit: "Count" }).collect();
     let line = Line {
@@ -185,9 +194,8 @@ pub fn document(document: Document<'_>) -> String {
         },
         schema: SCHEMA,
         kind: "metrics",
-        cluster: dimension(identity.cluster.as_deref()),
-        // The family is what a task without a service is known by.
-        service: dimension(identity.service.as_deref().or(identity.family.as_deref())),
+        cluster: dimension(cluster),
+        service: dimension(service),
         heartbeat: observed.is_some().into(),
         verdict: observed.as_ref().map_or(State::CannotObserve, |observed| observed.verdict),
         values: observed.map(|Observed { window_seconds, verdict, counts, findings, lost }| Values {
@@ -203,6 +211,8 @@ pub fn document(document: Document<'_>) -> String {
             lost,
         }),
         netns: netns.map(|name| &name[..name.floor_char_boundary(MAX_NETNS)]),
+        task: workload.task_id(),
+        pod: workload.pod.as_deref(),
         lines_left_out,
     };
     // Only maps with keys that are not strings can fail to encode, and there are none.
@@ -222,3 +232,7 @@ fn dimension(value: Option<&str>) -> String {
 #[cfg(test)]
 #[path = "emf_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "emf_cost_tests.rs"]
+mod cost_tests;

@@ -57,11 +57,11 @@ fn violations(text: &str) -> Vec<String> {
     found
 }
 
-fn identity(cluster: &str, service: &str) -> Identity {
+pub fn identity(cluster: &str, service: &str) -> Identity {
     Identity { cluster: Some(cluster.to_owned()), service: Some(service.to_owned()), ..Identity::default() }
 }
 
-fn observed() -> Observed {
+pub fn observed() -> Observed {
     Observed {
         window_seconds: 60.0,
         verdict: State::Healthy,
@@ -71,8 +71,52 @@ fn observed() -> Observed {
     }
 }
 
-fn made(identity: &Identity, observed: Option<Observed>) -> String {
-    document(Document { timestamp_ms: 1_795_398_571_872, identity, netns: None, observed, lines_left_out: 0 })
+pub fn made(identity: &Identity, observed: Option<Observed>) -> String {
+    made_of(identity, &Workload::default(), None, observed)
+}
+
+pub fn made_of(
+    identity: &Identity,
+    workload: &Workload,
+    netns: Option<&str>,
+    observed: Option<Observed>,
+) -> String {
+    document(Document {
+        timestamp_ms: 1_795_398_571_872,
+        identity,
+        workload,
+        netns,
+        observed,
+        lines_left_out: 0,
+    })
+}
+
+/// A target of a node agent, with names as long as they get.
+pub fn neighbour(cluster: &str, family: &str) -> Workload {
+    Workload {
+        task: Some(format!(
+            "arn:aws:ecs:eu-west-1:111122223333:task/{cluster}/{}",
+            "0123456789abcdef".repeat(2)
+        )),
+        family: Some(family.to_owned()),
+        container: Some("web".to_owned()),
+        pod: None,
+    }
+}
+
+#[test]
+fn a_target_of_a_node_agent_goes_by_its_own_names_and_by_the_hosts_where_it_has_none() {
+    let own = Identity { service: Some("agent".to_owned()), ..identity("main", "agent") }.of_host();
+    let named = valid(&made_of(&own, &neighbour("prod", "orders"), Some("/proc/7/ns/net"), Some(observed())));
+    assert_eq!((&named["ClusterName"], &named["ServiceName"]), (&json!("prod"), &json!("orders")));
+    assert_eq!(named["task"], json!("0123456789abcdef0123456789abcdef"));
+    // The container agent has not answered yet, or is none of ECS.
+    let by_id = Workload { task: Some("0123".to_owned()), ..Workload::default() };
+    let unnamed = valid(&made_of(&own, &by_id, None, Some(observed())));
+    assert_eq!((&unnamed["ClusterName"], &unnamed["ServiceName"]), (&json!("main"), &json!("unknown")));
+    let pod = Workload { pod: Some("pod-uid".to_owned()), ..Workload::default() };
+    let line = valid(&made_of(&Identity::default(), &pod, None, Some(observed())));
+    assert_eq!((&line["pod"], &line["ServiceName"]), (&json!("pod-uid"), &json!("unknown")));
 }
 
 /// The document, held against the format, the length of lines and the schema.
@@ -178,6 +222,7 @@ fn the_fullest_document_is_far_below_the_longest_line() {
         let line = valid(&document(Document {
             timestamp_ms: u64::MAX,
             identity: &identity(&name, &name),
+            workload: &Workload::default(),
             netns: Some(&netns),
             observed: Some(fullest.clone()),
             lines_left_out: u64::MAX,
@@ -209,6 +254,45 @@ fn the_validator_of_this_test_refuses_what_cloudwatch_would() {
         violations(&line.to_string()).is_empty()
     };
     assert!(with(99) && with(100) && !with(101));
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut line = good.clone();
+        change(&mut line);
+        violations(&line.to_string()).is_empty()
+    };
+    let dimensions = |count: usize| {
+        changed(&|line| {
+            let names: Vec<String> = (0..count).map(|number| format!("d{number}")).collect();
+            for name in &names {
+                line[name] = json!("x");
+            }
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = json!([names]);
+        })
+    };
+    assert!(dimensions(29) && dimensions(30) && !dimensions(31));
+    let dimension_name = |length: usize| {
+        changed(&|line| {
+            let name = "d".repeat(length);
+            line[&name] = json!("x");
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = json!([[name]]);
+        })
+    };
+    assert!(dimension_name(249) && dimension_name(250) && !dimension_name(251));
+    let namespace = |length: usize| {
+        changed(&|line| line["_aws"]["CloudWatchMetrics"][0]["Namespace"] = json!("n".repeat(length)))
+    };
+    assert!(namespace(254) && namespace(255) && !namespace(256) && !namespace(0));
+    let bytes = |length: usize| {
+        let rest = changed_length(&good);
+        changed(&|line| line["filler"] = json!("f".repeat(length - rest)))
+    };
+    assert!(bytes((1 << 20) - 1) && bytes(1 << 20) && !bytes((1 << 20) + 1));
+}
+
+/// Length of a document with an empty member `filler`.
+fn changed_length(document: &Value) -> usize {
+    let mut document = document.clone();
+    document["filler"] = json!("");
+    document.to_string().len()
 }
 
 fn row(class: SourceClass, tally: Tally) -> Row {
@@ -257,24 +341,4 @@ fn syns_are_counted_by_what_they_are_known_to_be() {
     // Connections that ended may have begun in the window before.
     let ended = Tally { probes_served: 1, ..Tally::default() };
     assert_eq!(Counts::of(&[row(SourceClass::NlbUndecided, ended)]).undecided_arrived, 0);
-}
-
-/// What an hour of a default run may cost while nothing is wrong, the opening lines apart. docs/cloudwatch.md computes the
-/// monthly cost from it.
-const BYTES_PER_HOUR: usize = 45_000;
-
-/// CloudWatch Logs bills each event with this many bytes more (CloudWatch Logs quotas, PutLogEvents).
-const EVENT_OVERHEAD_BYTES: usize = 26;
-
-#[test]
-fn an_hour_of_a_default_run_costs_no_more_than_the_documentation_says() {
-    let documents = 3600 / crate::output::emf::INTERVAL.as_secs() as usize;
-    // Longer names than most, and a service that takes ten thousand requests a second.
-    let counts = Counts { probe_arrived: 999, client_arrived: 600_000, ..Counts::default() };
-    let identity = identity(&"c".repeat(50), &"s".repeat(50));
-    let text = made(&identity, Some(Observed { counts, ..observed() }));
-    let bytes = documents * (text.len() + EVENT_OVERHEAD_BYTES);
-    assert!(bytes <= BYTES_PER_HOUR, "{bytes} bytes an hour");
-    let said = include_str!("../../../docs/cloudwatch.md");
-    assert!(said.contains("45,000 bytes an hour"), "docs/cloudwatch.md states another limit");
 }

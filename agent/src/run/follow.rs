@@ -1,7 +1,7 @@
 //! `--all-netns`: every network namespace of the node that has a listener on a watched port is a target, from when it is
 //! found until it is gone.
 
-use std::{collections::BTreeSet, time::Duration, time::Instant};
+use std::{collections::BTreeSet, rc::Rc, time::Duration, time::Instant};
 
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     discover::{
+        Discovered,
         introspection::{self, CONTAINER_AGENT, Containers},
         workload,
     },
@@ -34,6 +35,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Follows the namespaces of the node.
 pub struct Follower {
+    /// What is known of the host that they are all on.
+    of_host: Rc<Discovered>,
     containers: Containers,
     answers: UnboundedReceiver<Containers>,
     answer: UnboundedSender<Containers>,
@@ -43,10 +46,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Knows nothing yet.
-    pub fn new() -> Self {
+    /// Follows nothing yet.
+    pub fn new(of_host: Rc<Discovered>) -> Self {
         let (answer, answers) = unbounded_channel();
-        Self { containers: Containers::default(), answers, answer, asked: None, said: BTreeSet::new() }
+        let containers = Containers::default();
+        Self { of_host, containers, answers, answer, asked: None, said: BTreeSet::new() }
     }
 
     /// Leaves what is gone and joins what is new, so many at a time: whether all is joined.
@@ -113,7 +117,7 @@ impl Follower {
         let (process, cgroup) = node::representative(processes)?;
         let workload = self.containers.name(&workload::of_cgroup(&cgroup));
         let ports = settings.all_ports(&listened.into_iter().collect::<Vec<_>>());
-        Some(Target::followed(inode, process, workload, ports, settings))
+        Some(Target::followed(inode, process, workload, ports, settings, self.of_host.clone()))
     }
 
     /// Takes in what the container agent answered, and asks it where a target has no name yet.

@@ -22,7 +22,10 @@ mod target;
 mod thrift;
 mod watching;
 
-use std::time::{Duration, Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::MissedTickBehavior;
 
@@ -137,11 +140,12 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     if let Some(zone) = &discovered.identity.availability_zone {
         names.add_zone(zone).await;
     }
+    let of_host = Rc::new(discovered.of_host());
     let mut targets = Target::all(settings, discovered);
     for target in &mut targets {
         target.try_start(settings, &names, sink)?;
     }
-    let mut follower = settings.all_namespaces.then(Follower::new);
+    let mut follower = settings.all_namespaces.then(|| Follower::new(of_host));
     if let Some(follower) = &mut follower {
         // A signal that comes meanwhile is taken below.
         while !follower.look(&mut targets, settings, &names, sink)? && stop.is_empty() {}

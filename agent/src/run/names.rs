@@ -20,8 +20,12 @@ use crate::{
 
 type Answer = (String, Result<BTreeSet<IpAddr>, ResolveError>);
 
+/// What finds the addresses of a name. Blocks.
+type Resolver = fn(&str) -> Result<BTreeSet<IpAddr>, ResolveError>;
+
 /// Names with all addresses seen so far. None is ever forgotten: DNS withdraws exactly the failing zone.
 pub struct Names {
+    resolver: Resolver,
     known: BTreeMap<String, BTreeSet<IpAddr>>,
     answers: UnboundedReceiver<Answer>,
     answer: UnboundedSender<Answer>,
@@ -30,33 +34,54 @@ pub struct Names {
     own_zone: BTreeSet<String>,
 }
 
-/// Time for the names of the own zone; later answers still count.
+/// Time for the first answers; later ones still count.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The same for the names of the own zone.
 const OWN_ZONE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Names {
-    /// Resolves all names once.
+    /// Resolves all names once, all at the same time.
     ///
     /// # Errors
     ///
     /// When one of them has no address now: a mistyped name is best found at the start. With `--on-blind stay` it is
-    /// asked for again later instead, because a name server may come up after the agent.
+    /// asked for again later instead. A name server that does not answer is no error: it may come up after the agent.
     pub async fn resolve(names: Vec<String>, on_blind: OnBlind) -> Result<Self, Failure> {
+        Self::resolve_with(resolve, names, on_blind).await
+    }
+
+    async fn resolve_with(
+        resolver: Resolver,
+        names: Vec<String>,
+        on_blind: OnBlind,
+    ) -> Result<Self, Failure> {
         let (answer, answers) = unbounded_channel();
-        let mut known = BTreeMap::new();
-        for name in names {
-            let wanted = name.clone();
-            let resolved = spawn_blocking(move || resolve(&wanted)).await.map_err(Failure::internal)?;
-            let addresses = match (resolved, on_blind) {
-                (Ok(addresses), _) => addresses,
-                (Err(error), OnBlind::Exit) => return Err(Failure::Usage(error.to_string())),
-                (Err(error), OnBlind::Stay) => {
-                    log::warn!("{error}; asking again later");
-                    BTreeSet::new()
-                }
+        let known = names.iter().map(|name| (name.clone(), BTreeSet::new())).collect();
+        let (under_way, own_zone) = (BTreeSet::new(), BTreeSet::new());
+        let mut all = Self { resolver, known, answers, answer, under_way, own_zone };
+        all.refresh();
+        let deadline = tokio::time::Instant::now() + START_TIMEOUT;
+        while !all.under_way.is_empty() {
+            let Ok(Some((name, resolved))) = tokio::time::timeout_at(deadline, all.answers.recv()).await
+            else {
+                let late: Vec<&str> = all.under_way.iter().map(String::as_str).collect();
+                log::warn!(
+                    "resolving --nlb {}: no name server answers; going on without for now",
+                    late.join(", ")
+                );
+                break;
             };
-            known.insert(name, addresses);
+            all.under_way.remove(&name);
+            match resolved {
+                Ok(addresses) => drop(all.known.insert(name, addresses)),
+                Err(error) if on_blind == OnBlind::Exit && !error.is_passing() => {
+                    return Err(Failure::Usage(error.to_string()));
+                }
+                Err(error) => log::warn!("{error}; asking again later"),
+            }
         }
-        Ok(Self { known, answers, answer, under_way: BTreeSet::new(), own_zone: BTreeSet::new() })
+        Ok(all)
     }
 
     /// Asks for the NLBs' names in this zone, too, and waits a moment for the answers. An NLB without a node there has none.
@@ -80,9 +105,9 @@ impl Names {
 
     fn ask(&mut self, name: String) {
         if self.under_way.insert(name.clone()) {
-            let answer = self.answer.clone();
+            let (answer, resolver) = (self.answer.clone(), self.resolver);
             spawn_blocking(move || {
-                let resolved = resolve(&name);
+                let resolved = resolver(&name);
                 // Nobody waits for it any more when the agent ends.
                 let _ = answer.send((name, resolved));
             });
@@ -129,5 +154,107 @@ impl Names {
         }
         all.sort_by_key(|(_, origin)| !matches!(origin, Origin::OwnZone(_)));
         all.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Instant,
+    };
+
+    use super::*;
+
+    const NLB: &str = "my-nlb-0123456789abcdef.elb.eu-west-1.amazonaws.com";
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let value = runtime.block_on(future);
+        // As the agent does: nobody waits for a resolver that takes its time.
+        runtime.shutdown_background();
+        value
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 1, last])
+    }
+
+    fn failed(name: &str, text: &'static str) -> ResolveError {
+        ResolveError { name: name.to_owned(), source: io::Error::other(text) }
+    }
+
+    fn addresses(names: &Names) -> Vec<(IpAddr, bool)> {
+        names.iter().map(|(address, origin)| (address, matches!(origin, Origin::OwnZone(_)))).collect()
+    }
+
+    #[test]
+    fn an_address_that_dns_withdraws_is_not_forgotten_nor_one_that_fails_later() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let resolver: Resolver = |name| match ASKED.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok([address(1), address(2)].into()),
+            1 => Ok([address(2)].into()),
+            2 => Err(failed(name, "Name or service not known")),
+            _ => Ok([address(3)].into()),
+        };
+        block_on(async {
+            let mut names =
+                Names::resolve_with(resolver, vec![NLB.to_owned()], OnBlind::Exit).await.expect("names");
+            for (is_new, known) in [(false, 2), (false, 2), (true, 3)] {
+                names.refresh();
+                assert_eq!((names.changed().await, names.iter().count()), (is_new, known));
+            }
+        });
+    }
+
+    #[test]
+    fn the_nodes_of_the_own_zone_are_told_apart_and_need_not_be_there() {
+        let resolver: Resolver = |name| match name.strip_suffix(NLB) {
+            Some("") => Ok([address(1), address(2)].into()),
+            Some("eu-west-1b.") => Ok([address(2)].into()),
+            _ => Err(failed(name, "Name or service not known")),
+        };
+        block_on(async {
+            for (zone, own) in [("eu-west-1b", Some(address(2))), ("eu-west-1c", None)] {
+                let mut names =
+                    Names::resolve_with(resolver, vec![NLB.to_owned()], OnBlind::Exit).await.expect("names");
+                names.add_zone(zone).await;
+                let of_zone: Vec<_> = addresses(&names).into_iter().filter(|(_, is_own)| *is_own).collect();
+                assert_eq!(of_zone.first().map(|(address, _)| *address), own, "{zone}");
+                assert!(addresses(&names).iter().any(|(found, _)| *found == address(1)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_server_that_stalls_holds_the_start_up_for_three_seconds_and_ends_nothing() {
+        let resolver: Resolver = |name| match name {
+            "slow.example" => {
+                std::thread::sleep(START_TIMEOUT + Duration::from_millis(1500));
+                Ok([address(7)].into())
+            }
+            _ => Err(failed(name, "Temporary failure in name resolution")),
+        };
+        block_on(async {
+            let began = Instant::now();
+            let wanted = ["slow.example", "down.example"].map(str::to_owned).to_vec();
+            let mut names = Names::resolve_with(resolver, wanted, OnBlind::Exit).await.expect("no failure");
+            assert!(began.elapsed() < START_TIMEOUT + Duration::from_secs(1), "{:?}", began.elapsed());
+            assert_eq!(names.iter().count(), 0);
+            assert!(names.changed().await, "its answer counts when it comes");
+            assert_eq!(addresses(&names), [(address(7), false)]);
+        });
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_an_error_unless_the_agent_has_to_stay() {
+        let resolver: Resolver = |name| Err(failed(name, "Name or service not known"));
+        block_on(async {
+            let wanted = || vec!["mistyped.example".to_owned()];
+            let refused = Names::resolve_with(resolver, wanted(), OnBlind::Exit).await;
+            assert!(matches!(refused, Err(Failure::Usage(text)) if text.contains("mistyped.example")));
+            assert!(Names::resolve_with(resolver, wanted(), OnBlind::Stay).await.is_ok());
+        });
     }
 }

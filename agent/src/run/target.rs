@@ -40,7 +40,7 @@ pub struct Target {
     watching: Option<Watching>,
     /// Why it is not watched.
     trouble: String,
-    /// What is known of the task. Nothing for another namespace: metadata is about the agent's own task.
+    /// What is known of the task. Of another namespace only what holds of the host: metadata is about the agent's own task.
     discovered: Rc<Discovered>,
     /// What was said of it, where every line costs.
     thrift: Thrift,
@@ -61,11 +61,11 @@ struct Followed {
 impl Target {
     /// All that the settings name.
     pub fn all(settings: &Settings, discovered: Discovered) -> Vec<Self> {
-        let (own_task, unknown) = (Rc::new(discovered), Rc::new(Discovered::nothing()));
+        let (of_host, own_task) = (Rc::new(discovered.of_host()), Rc::new(discovered));
         let namespaces = settings.namespaces.iter().cloned().map(Some);
         let own = (settings.namespaces.is_empty() && !settings.all_namespaces).then_some(None);
         let discovered = |namespace: &Option<String>| {
-            if namespace.is_some() { unknown.clone() } else { own_task.clone() }
+            if namespace.is_some() { of_host.clone() } else { own_task.clone() }
         };
         let all = namespaces.chain(own);
         all.map(|namespace| {
@@ -94,9 +94,10 @@ impl Target {
         workload: Workload,
         ports: Vec<u16>,
         settings: &Settings,
+        of_host: Rc<Discovered>,
     ) -> Self {
         let path = node::path_of(process).display().to_string();
-        let mut target = Self::new(Some(path), settings, Rc::new(Discovered::nothing()));
+        let mut target = Self::new(Some(path), settings, of_host);
         (target.label.ports, target.label.workload) = (ports.clone(), workload.clone());
         target.followed = Some(Followed { inode, process, ports, workload, ails: None });
         target

@@ -99,6 +99,7 @@ impl Thrift {
         emf::document(Document {
             timestamp_ms: now_ms(),
             identity: &self.identity,
+            workload: &label.workload,
             netns: label.netns.as_deref(),
             observed,
             lines_left_out: self.pace.close(),

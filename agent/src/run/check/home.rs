@@ -52,7 +52,9 @@ impl Home {
             Self::Kubernetes => {
                 "in the container: securityContext: {runAsUser: 0, capabilities: {add: [BPF, PERFMON, NET_ADMIN]}}"
             }
-            Self::Systemd => "in [Service]: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN",
+            Self::Systemd => {
+                "in [Service]: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN, and the same in CapabilityBoundingSet where it is set"
+            }
             Self::Shell => "start it as root: sudo agent ...",
         }
     }
@@ -67,7 +69,7 @@ impl Home {
                 "in the pod: hostPID: true, and in the container: securityContext: {capabilities: {add: [SYS_ADMIN, SYS_PTRACE, NET_ADMIN]}}"
             }
             Self::Systemd => {
-                "in [Service]: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE"
+                "in [Service]: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE, the same in CapabilityBoundingSet, and RestrictNamespaces=net (deploy/systemd/node.conf)"
             }
             Self::Shell => "start it as root: sudo agent ...",
         }

@@ -3,6 +3,7 @@
 mod home;
 mod hooks;
 mod live;
+mod node;
 mod rights;
 mod surroundings;
 
@@ -69,10 +70,15 @@ fn all(wanted: &Wanted) -> Vec<Check> {
     let discovered = Discovered::ask(&endpoints);
     // As `trace` does: what works without the rest works there.
     privileges::begin();
-    if settings.namespaces.is_empty() {
+    let mut namespaces = settings.namespaces.clone();
+    if settings.all_namespaces {
+        let (check, found) = node::targets(settings, home);
+        checks.push(check);
+        namespaces.extend(found);
+    } else if namespaces.is_empty() {
         checks.extend(hooks::checks(None, settings, &discovered, home));
     }
-    for netns in &settings.namespaces {
+    for netns in &namespaces {
         let of_target = hooks::checks(Some(netns), settings, &discovered, home);
         checks.extend(
             of_target.into_iter().map(|check| Check { found: format!("{netns}: {}", check.found), ..check }),

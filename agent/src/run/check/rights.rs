@@ -28,6 +28,9 @@ pub fn checks(settings: &Settings, home: Home) -> Vec<Check> {
     if !settings.namespaces.is_empty() || settings.all_namespaces {
         checks.push(joining(home));
     }
+    if settings.all_namespaces {
+        checks.push(seeing_others(home));
+    }
     checks.push(btf(&settings.btf, home));
     checks.push(tracefs());
     checks.push(lockdown());
@@ -65,6 +68,20 @@ fn joining(home: Home) -> Check {
             State::Fail,
             "cap_sys_admin",
             "CAP_SYS_ADMIN is missing: other network namespaces cannot be entered",
+            home.joining(),
+        )
+        .blinds(&Code::ALL),
+    }
+}
+
+/// To read the namespace of a process that may do more than the agent.
+fn seeing_others(home: Home) -> Check {
+    match rights::held_as(Capability::SysPtrace) {
+        Ok(Some(_)) => Check::pass("cap_sys_ptrace", "CAP_SYS_PTRACE is there: every process shows its namespace"),
+        _ => Check::lacks(
+            State::Warn,
+            "cap_sys_ptrace",
+            "CAP_SYS_PTRACE is missing: namespaces of processes with more rights than the agent are not followed",
             home.joining(),
         )
         .blinds(&Code::ALL),
