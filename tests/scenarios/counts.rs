@@ -3,17 +3,20 @@
 use std::{net::IpAddr, thread, time::Duration};
 
 use lab::{
-    agent::Agent,
+    agent::{Agent, Ended},
     app::{App, Listen},
     client::Clients,
     flood,
     frame::{Frame, Link},
+    kernel::MAY_MISS_RUNS,
     plan::{Family, Plan},
     topology::Topology,
     witness::Witness,
 };
 
-use crate::{expected::arrived, row::nodes, turns};
+use serde_json::Value;
+
+use crate::{blind::dropped_by, expected::arrived, row::nodes, turns};
 
 /// SYNs of the great flood; `LAB_FLOOD` makes it smaller where the machine is emulated.
 fn flood_size() -> u64 {
@@ -96,9 +99,14 @@ fn a_million(family: Family) {
         .lines
         .iter()
         .filter(|line| line["kind"] == "report")
-        .map(|line| line["drop_reasons"]["NETFILTER_DROP"].as_u64().unwrap_or(0))
+        .map(|line| dropped_by(line, "NETFILTER_DROP"))
         .sum();
-    assert_eq!(dropped, 4 * share, "{}", ended.text);
+    let missed = missed(&ended);
+    assert!(
+        (4 * share - missed..=4 * share).contains(&dropped),
+        "{dropped}, {missed} missed\n{}",
+        ended.text
+    );
     assert!(ended.lines.iter().filter(|line| line["kind"] == "loss").all(|line| line["drops"] == 0));
 }
 
@@ -110,6 +118,13 @@ fn a_million_syns_are_counted_to_the_packet_ipv4() {
 #[test]
 fn a_million_syns_are_counted_to_the_packet_ipv6() {
     a_million(Family::V6);
+}
+
+/// Runs of tracepoint programs that this kernel left out and the agent knows of; none where there must be none.
+fn missed(ended: &Ended) -> u64 {
+    let last = ended.lines.iter().rev().find(|line| line["kind"] == "loss");
+    let missed = last.and_then(|line| line["recursion_misses"].as_u64()).expect("a line about loss");
+    if *MAY_MISS_RUNS { missed } else { 0 }
 }
 
 /// Real connections, dropped ones, and those that nobody wants, all at once, against nftables.
@@ -151,13 +166,23 @@ fn a_mixed_run(family: Family) {
     assert_eq!(counted[&plan.client.subnet.to_string()], clients_seen, "{}", ended.text);
     assert_eq!(counted["any"], seen[&stranger(family).to_string()], "{}", ended.text);
     assert_eq!(counted.values().sum::<u64>(), all, "{}", ended.text);
-    let sum = |source: &str, field: &str| -> u64 {
-        let of = ended.lines.iter().filter(|line| line["kind"] == "report" && line["source"] == source);
-        of.map(|line| line[field].as_u64().unwrap_or(0)).sum()
+    let of = |source: &str| {
+        let source = Value::from(source);
+        ended.lines.iter().filter(move |line| line["kind"] == "report" && line["source"] == source)
     };
-    assert_eq!(sum(&b.to_string(), "dropped"), seen[&b.to_string()], "{}", ended.text);
-    assert_eq!(sum(&plan.client.subnet.to_string(), "served"), served, "{}", ended.text);
-    assert_eq!(sum(&plan.client.subnet.to_string(), "established"), served, "{}", ended.text);
+    let sum =
+        |source: &str, field: &str| -> u64 { of(source).map(|line| line[field].as_u64().unwrap_or(0)).sum() };
+    let dropped: u64 = of(&b.to_string()).map(|line| dropped_by(line, "NETFILTER_DROP")).sum();
+    let missed = missed(&ended);
+    let clients = plan.client.subnet.to_string();
+    for (what, counted, happened) in [
+        ("dropped", dropped, seen[&b.to_string()]),
+        ("served", sum(&clients, "served"), served),
+        ("established", sum(&clients, "established"), served),
+    ] {
+        let range = happened.saturating_sub(missed)..=happened;
+        assert!(range.contains(&counted), "{what}: {counted} of {happened}, {missed} missed\n{}", ended.text);
+    }
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     os::unix::process::CommandExt as _,
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -11,11 +10,12 @@ use lab::{
     agent::{Agent, Ended, START, binary, run},
     plan::{Family, Plan},
     shell,
+    tampered::Copied,
     topology::Topology,
     witness,
 };
 
-use crate::{expected::last_verdict, row::PATIENCE, turns};
+use crate::{row::PATIENCE, turns};
 
 const NOBODY: u32 = 65_534;
 
@@ -88,48 +88,6 @@ fn nobody_may_not_load_programs_and_is_told_what_is_missing() {
     command.args(["trace", "--port", "80"]).uid(NOBODY).gid(NOBODY);
     let ended = Agent::spawn(&lab.task, command).wait_end();
     refuses(&lab.task, &ended, 3, &["CAP_BPF", "CAP_NET_ADMIN", "SYS_ADMIN"]);
-}
-
-/// The binary where everybody may run it; removed again.
-struct Copied(PathBuf);
-
-impl Copied {
-    fn new(namespace: &Netns) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("hct-agent-{}-{}", std::process::id(), fastrand::u32(..)));
-        // Not by this process: a program that any process has open for writing cannot be started, and one that another
-        // test starts at this moment would have it open.
-        shell::run(namespace, "cp", &[&binary().display().to_string(), &path.display().to_string()], "");
-        Self(path)
-    }
-}
-
-impl Drop for Copied {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).expect("removing the copy");
-    }
-}
-
-#[test]
-fn without_type_information_it_still_counts_and_says_what_it_cannot_see() {
-    let _turn = turns::share();
-    let lab = lab();
-    let arguments = ["--port", "80", "--btf", "/nowhere/vmlinux", "--interval", "200ms"].map(str::to_owned);
-    let mut agent = Agent::trace(&lab.task, &arguments);
-    let start = agent.lines()[0].clone();
-    assert_eq!(start["hooks"].as_array().map(Vec::len), Some(4), "{start}");
-    assert_eq!(start["blind_spots"][0]["id"], "btf", "{start}");
-    assert!(start["blind_spots"][0]["text"].to_string().contains("/nowhere/vmlinux"), "{start}");
-    let source = lab.plan.client.address();
-    let refused = lab
-        .client
-        .run(|| lab::nlb::connect(source, (lab.plan.task.address(), 80).into(), PATIENCE))
-        .expect_err("nothing listens");
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    agent.wait_for("the SYN to be counted", PATIENCE, |line| line["arrived"] == 1 && line["refused"] == 1);
-    let ended = agent.stop();
-    // A blind spot forbids `healthy`.
-    assert_eq!(last_verdict(&ended.lines), Some("inconclusive"), "{}", ended.text);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod absence;
 mod application;
+mod blind;
 mod calm;
 mod check;
 mod counts;
@@ -10,6 +11,7 @@ mod drivers;
 mod emf;
 mod endings;
 mod expected;
+mod fallbacks;
 mod faults;
 mod flooded;
 mod input;

@@ -1,9 +1,9 @@
 //! What each row showed, as a line of `docs/scenarios.md`; `cargo xtask matrix` puts them together after a run.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, thread};
+use std::{fs, path::PathBuf, thread};
 
 use crate::{
-    expected::Expected,
+    blind::Wanted,
     row::{ClientPath, Row},
 };
 
@@ -34,10 +34,11 @@ pub fn forget() {
 }
 
 /// Keeps the line of a row that held. It is no part of the test: where it cannot be written, the row holds all the same.
-pub fn keep(row: &Row, found: &BTreeSet<Expected>) {
+pub fn keep(row: &Row, wanted: &Wanted) {
     let thread = thread::current();
     let Some((name, family)) = thread.name().map(row_of) else { return };
-    let findings: Vec<String> = found
+    let found = &wanted.findings;
+    let mut findings: Vec<String> = found
         .iter()
         .map(|finding| {
             let note = if finding.severity == "note" { ", note" } else { "" };
@@ -50,13 +51,15 @@ pub fn keep(row: &Row, found: &BTreeSet<Expected>) {
         ClientPath::Proxied => "proxy protocol",
         ClientPath::Elsewhere => "none",
     };
-    let is_fault = found.iter().any(|finding| finding.severity == "fault");
+    // What cannot be found here is named without the marks of what was found.
+    findings.extend(wanted.blind.iter().map(|code| format!("blind to {code}")));
+    let is_fault = !wanted.blind.is_empty() || found.iter().any(|finding| finding.severity == "fault");
     let line = format!(
         "| {} | {name} | {family} | {:?} | {clients} | {} | {} |\n",
         if is_fault { "fault" } else { "near miss" },
         row.speech,
         if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
-        row.verdict,
+        wanted.verdict,
     );
     let path = file(name, family);
     let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));

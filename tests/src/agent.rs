@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Netns, schema, wait};
+use crate::{Netns, kernel, schema, wait};
 
 /// How long a start may take: emulated machines are slow.
 pub const START: Duration = Duration::from_secs(30);
@@ -76,6 +76,10 @@ impl Agent {
     pub fn start(namespace: &Netns, arguments: &[String]) -> Self {
         let mut command = Command::new(binary());
         command.args(arguments);
+        let reads_types = |word: &String| ["trace", "diagnose", "check"].contains(&word.as_str());
+        if arguments.first().is_some_and(reads_types) && !arguments.iter().any(|word| word == "--btf") {
+            command.args(kernel::arguments());
+        }
         Self::spawn(namespace, command)
     }
 

@@ -13,7 +13,7 @@
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`ratio`] (what a bench compares), [`insights`] (what CloudWatch finds in lines), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`aws`] (a double of AWS on
+//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`ratio`] (what a bench compares), [`insights`] (what CloudWatch finds in lines), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`kernel`] (what it cannot tell), [`tampered`] (an agent that the kernel does not like), [`aws`] (a double of AWS on
 //! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
@@ -29,6 +29,7 @@ pub mod frame;
 pub mod health_check;
 pub mod http;
 pub mod insights;
+pub mod kernel;
 pub mod metadata;
 pub mod netns;
 pub mod nginx;
@@ -41,6 +42,7 @@ pub mod proxy_protocol;
 pub mod ratio;
 pub mod schema;
 pub mod shell;
+pub mod tampered;
 pub mod tls;
 pub mod topology;
 pub mod unattached;

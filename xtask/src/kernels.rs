@@ -85,6 +85,7 @@ const ROWS: &[&str] = &[
     "packets::",
     "targets::",
     "diagnose::",
+    "fallbacks::",
     "--skip",
     "connection_tracking_table",
     "--skip",
@@ -106,6 +107,7 @@ const CORE: &[&str] = &[
     "application::",
     "counts::",
     "endings::",
+    "fallbacks::",
     "neighbours::",
     "packets::",
 ];

@@ -10,7 +10,7 @@ use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
         clsact::{Clsact, PRIORITY},
-        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, cause},
+        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, cause, refusal},
     },
 };
 
@@ -77,7 +77,7 @@ impl Attachment {
         side: TcAttachType,
         mode: AttachMode,
     ) -> Result<String, String> {
-        let program = programs.classifier(name).map_err(|error| cause(&error))?;
+        let program = programs.classifier(name).map_err(|error| refusal(name, &error))?;
         let side_name = if side == TcAttachType::Ingress { "ingress" } else { "egress" };
         if mode == AttachMode::Auto && self.clsact.is_none() {
             match take_link(program, interface, side, TcAttachOptions::TcxOrder(LinkOrder::first())) {

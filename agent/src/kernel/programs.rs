@@ -149,7 +149,7 @@ impl Programs {
                     self.tracepoints.push(tracepoint.name);
                     return;
                 }
-                Err(error) => cause(&error),
+                Err(error) => refusal(tracepoint.name, &error),
             }
         } else {
             "the kernel's type information (/sys/kernel/btf/vmlinux) is missing or lacks what it needs"
@@ -201,7 +201,27 @@ impl Programs {
 
 /// Whether the programs' own debug lines are wanted (`RUST_LOG=debug`, or `agent_programs=debug` alone).
 fn is_debugging() -> bool {
-    log::log_enabled!(target: "agent_programs", log::Level::Debug)
+    log::log_enabled!(target: OF_PROGRAMS, log::Level::Debug)
+}
+
+/// Where in the log everything stands that is about the programs.
+const OF_PROGRAMS: &str = "agent_programs";
+
+const NEEDS: &str = " (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)";
+
+/// Why the kernel does not take a program, in one line. What its verifier said has many: those are for the log.
+pub fn refusal(name: &str, error: &ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return cause(error) };
+    for line in verifier_log.to_string().lines() {
+        log::debug!(target: OF_PROGRAMS, "verifier on {name}: {line}");
+    }
+    let mut text = format!("the kernel refuses it: {io_error}");
+    if is_not_permitted(error) {
+        text.push_str(NEEDS);
+    } else {
+        text.push_str(" (RUST_LOG=debug shows what its verifier says)");
+    }
+    text
 }
 
 /// The whole chain of an error, in one line.
@@ -217,7 +237,7 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     if is_not_permitted(error) {
-        text.push_str(" (needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)");
+        text.push_str(NEEDS);
     }
     text.replace('\n', " ")
 }

@@ -116,7 +116,8 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
         ),
         advice: format!(
             "First make sure that this address and port are registered in the target group and that the target's zone \
-             is enabled on the NLB (`aws elbv2 describe-target-health`). {CANDIDATES}"
+             is enabled on the NLB (`aws elbv2 describe-target-health`). {}",
+            with_candidates(case)
         ),
         evidence: vec![
             Fact::count("syns_arrived", 0, FactOrigin::Hook),

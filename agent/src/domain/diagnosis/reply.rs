@@ -7,6 +7,7 @@ use crate::domain::{
         list,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    reason::{Meaning, Reason},
     stage::{Place, Stage},
     tally::Dropped,
     track::Track,
@@ -14,9 +15,17 @@ use crate::domain::{
 
 /// Adds what keeps the group's handshakes from being finished.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if case.concerns(group) && !case.may_be_strangers(group) {
+    if case.concerns(group) && !case.may_be_strangers(group) && is_told(case, group) {
         findings.extend(dropped(case, group).or_else(|| lost(case, group)));
     }
+}
+
+/// Without a reason a SYN-ACK that was freed may have been dropped here, or sent and done with by a driver that does not
+/// tell the two apart: neither is proven.
+fn is_told(case: &Case<'_>, group: &Group<'_>) -> bool {
+    let is_untold =
+        |(what, reason): &(Dropped, Reason)| *what == Dropped::SynAck && reason.meaning() == Meaning::Untold;
+    !group.members.iter().any(|(_, track)| case.recent(track).drops.keys().any(is_untold))
 }
 
 /// The host itself dropped the SYN-ACK, with a reason.

@@ -114,6 +114,20 @@ fn a_tc_program_in_front_of_the_agents_may_be_the_cause() {
 }
 
 #[test]
+fn what_is_in_front_may_be_the_cause_when_nothing_arrives_at_all() {
+    let mut story = Story::new();
+    story.sample.foreign_tc = Some("id 9, other".to_owned());
+    story.pass(31, |_, _| {});
+    let found = story.findings();
+    assert_eq!((found[0].code, found[0].confidence), (Code::NothingArrives, Confidence::Suspected));
+    assert!(
+        found[0].advice.contains("look at the tc program in front of the agent's (id 9, other)"),
+        "{}",
+        found[0].advice
+    );
+}
+
+#[test]
 fn syns_that_were_dropped_in_front_of_the_hook_did_arrive() {
     let mut story = Story::new();
     story.sample.foreign_xdp = Some("id 7".to_owned());

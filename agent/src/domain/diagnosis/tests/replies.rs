@@ -50,6 +50,23 @@ fn a_reply_dropped_on_the_host_is_not_called_lost() {
     assert_eq!(story.findings()[0].place.name(), "host firewall");
 }
 
+#[test]
+fn a_kernel_that_gives_no_reasons_proves_neither_a_dropped_nor_a_lost_reply() {
+    for answered in [false, true] {
+        let mut story = Story::new();
+        story.probes(40, |story| {
+            story.arrive(NODE_A);
+            story.tally(NODE_A).synacks += if answered { 3 } else { 0 };
+            story.note_drop(NODE_A, Dropped::SynAck, crate::domain::reason::UNKNOWN.0);
+            story.tally(NODE_A).synack_retransmits += 1;
+            story.serve(NODE_B);
+        });
+        story.pass(2, |_, _| {});
+        assert_eq!(story.conclusions(), []);
+        assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    }
+}
+
 /// Answered on the watched port, on which nothing listens; the sockets have another port.
 fn translated(story: &mut Story) {
     for node in [NODE_A, NODE_B] {
