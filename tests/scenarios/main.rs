@@ -28,6 +28,7 @@ mod near_misses;
 mod neighbours;
 mod node;
 mod packets;
+mod priors;
 mod privileges;
 mod promptness;
 mod rhythm;

@@ -161,12 +161,18 @@ impl History {
     /// so that a node slower than the default is not forgotten between two probes.
     pub fn window(&self) -> Duration {
         let learned = self.learned.unwrap_or_default().max(DEFAULT_INTERVAL);
-        3 * self.watch.health_interval.unwrap_or(learned) + Duration::from_secs(5)
+        3 * self.given_interval().unwrap_or(learned) + Duration::from_secs(5)
+    }
+
+    /// `--health-interval`, unless health checks keep coming clearly more seldom.
+    fn given_interval(&self) -> Option<Duration> {
+        let is_overturned = |given: Duration| self.learned.is_some_and(|learned| 2 * learned > 3 * given);
+        self.watch.health_interval.filter(|given| !is_overturned(*given))
     }
 
     /// The interval of the health check as far as it is known for all nodes together.
     fn common_interval(&self) -> Duration {
-        self.watch.health_interval.or(self.learned).unwrap_or(DEFAULT_INTERVAL)
+        self.given_interval().or(self.learned).unwrap_or(DEFAULT_INTERVAL)
     }
 
     /// Whether it is known how often a node probes: given, or learned from one of them, since they have one health check.
@@ -177,7 +183,7 @@ impl History {
     /// The interval at which a source is expected to probe: given, learned from it or from another, else the default, or
     /// the longest pause that was not the last.
     pub fn interval(&self, keys: &[TallyKey], sources: &SourceTable) -> Duration {
-        if let Some(given) = self.watch.health_interval {
+        if let Some(given) = self.given_interval() {
             return given;
         }
         let learned =

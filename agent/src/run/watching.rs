@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         class::Role,
-        diagnosis::{Case, Kinds, Translation, diagnose, expected, misses_probes, translation},
+        diagnosis::{Case, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation},
         finding::Finding,
         history::History,
         learning::Learning,
@@ -295,6 +295,7 @@ impl Watching {
                 strangers.join(", ")
             ));
         }
+        hints.extend(corrections(&self.case(self.history.at())));
         hints
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::{
     diagnosis::{Case, Group, list, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    health::Protocol,
     stage::{Place, Stage},
     track::Track,
 };
@@ -26,8 +27,12 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 
 /// A pause that no health check notices harms nobody: it has to last as long as one waits.
 fn pause(case: &Case<'_>) -> Duration {
-    let guess = || DEFAULT_TIMEOUT.min(case.history.interval(&[], case.sources));
-    case.history.watch.health_timeout.unwrap_or_else(guess).max(SHORTEST_PAUSE)
+    let watch = &case.history.watch;
+    let guess = || {
+        let shortest = watch.health_protocol.map_or(DEFAULT_TIMEOUT, Protocol::default_timeout);
+        shortest.min(case.history.interval(&[], case.sources))
+    };
+    watch.health_timeout.unwrap_or_else(guess).max(SHORTEST_PAUSE)
 }
 
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {

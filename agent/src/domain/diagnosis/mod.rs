@@ -15,6 +15,7 @@ mod hairpin;
 mod netfilter;
 mod other_port;
 mod precedence;
+mod priors;
 mod reply;
 mod served;
 mod shared;
@@ -35,6 +36,7 @@ use crate::domain::{
 };
 
 pub use expected::{Expected, Kinds, expected};
+pub use priors::corrections;
 pub use reply::often_unfinished;
 pub use translation::Translation;
 

@@ -9,6 +9,7 @@ mod hairpin;
 mod listener;
 mod netfilter;
 mod other_port;
+mod priors;
 mod properties;
 mod replies;
 mod rhythm;
