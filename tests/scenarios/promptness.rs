@@ -27,9 +27,6 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The agent looks once a second; a busy machine takes half of one more.
 const ONE_LOOK: Duration = Duration::from_millis(1500);
 
-/// An attempt hangs when nothing answered it for a second; then comes the next look.
-const TWO_LOOKS: Duration = Duration::from_secs(3);
-
 /// Two nodes probe in turn, half an interval apart. Does something to a healthy service, and takes the time until the agent
 /// names it: after the harm, and after the first probe that met it.
 fn named_in_time(code: &str, after_probe: Duration, harm: impl FnOnce(&Topology, &mut Option<App>)) {
@@ -80,5 +77,5 @@ fn an_application_that_ends() {
 
 #[test]
 fn a_route_that_is_gone() {
-    named_in_time("no_return_route", TWO_LOOKS, |lab, _| shell::ip(&lab.task, "route del default"));
+    named_in_time("no_return_route", ONE_LOOK, |lab, _| shell::ip(&lab.task, "route del default"));
 }

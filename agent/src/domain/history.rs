@@ -12,7 +12,7 @@ use crate::domain::{
     health::Protocol,
     host_counters::HostCounters,
     host_log::{HostLog, Waiting},
-    rhythm::Rhythm,
+    rhythm::{Rhythm, SHORTEST_INTERVAL},
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     sources::SourceTable,
@@ -80,6 +80,8 @@ pub struct History {
     has_sample: bool,
     /// Interval of the slowest node whose rhythm is known.
     learned: Option<Duration>,
+    /// Time from one health check to the next of the node that keeps the quickest rhythm.
+    quickest: Option<Duration>,
     translated: BTreeMap<u16, u16>,
 }
 
@@ -96,6 +98,7 @@ impl History {
             latest: Sample::default(),
             has_sample: false,
             learned: None,
+            quickest: None,
             translated: BTreeMap::new(),
         }
     }
@@ -130,6 +133,7 @@ impl History {
         self.latest = sample;
         self.has_sample = true;
         self.learned = self.tracks.keys().filter_map(|key| self.learned_interval(*key, sources)).max();
+        self.quickest = self.tracks.keys().filter_map(|key| self.pace(*key, sources)).min();
     }
 
     /// The rhythm of a source's health checks, where they are told from clients.
@@ -145,6 +149,11 @@ impl History {
     /// The interval of a source's health checks, where it was learned.
     pub fn learned_interval(&self, key: TallyKey, sources: &SourceTable) -> Option<Duration> {
         self.rhythm(key, sources)?.learned_interval()
+    }
+
+    /// Mean time between two health checks of a source, where its rhythm was learned.
+    pub fn pace(&self, key: TallyKey, sources: &SourceTable) -> Option<Duration> {
+        self.rhythm(key, sources)?.learned_pace()
     }
 
     /// Age of the task while it is so young that its target may not be registered yet.
@@ -166,8 +175,14 @@ impl History {
 
     /// `--health-interval`, unless health checks keep coming clearly more seldom.
     fn given_interval(&self) -> Option<Duration> {
-        let is_overturned = |given: Duration| self.learned.is_some_and(|learned| 2 * learned > 3 * given);
-        self.watch.health_interval.filter(|given| !is_overturned(*given))
+        self.watch.health_interval.filter(|_| !self.is_interval_overturned())
+    }
+
+    /// Whether even the quickest node keeps a clearly longer interval than was given. Not the other way round: several
+    /// checkers of one node may well look like one that is quicker.
+    pub fn is_interval_overturned(&self) -> bool {
+        let given = self.watch.health_interval.filter(|given| *given >= SHORTEST_INTERVAL);
+        given.zip(self.quickest).is_some_and(|(given, quickest)| 2 * quickest > 3 * given)
     }
 
     /// The interval of the health check as far as it is known for all nodes together.

@@ -48,6 +48,9 @@ use target::Target;
 /// Version of the agent, as it introduces itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How soon to look again where the next look would tell what this one only shows.
+const SECOND_LOOK: Duration = Duration::from_millis(150);
+
 /// How often names are resolved again: the time to live of an NLB's records (AWS, Route 53 and NLB name resolution).
 const RESOLVE_EVERY: Duration = Duration::from_secs(60);
 
@@ -189,6 +192,9 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 sink.check()?;
                 for target in &mut targets {
                     target.step(settings, sink)?;
+                }
+                if targets.iter().any(Target::wants_second_look) {
+                    tick.reset_after(SECOND_LOOK.min(tick_length(settings)));
                 }
                 publish(ready.as_mut(), settings, &targets)?;
                 if until == Until::Sure && targets.iter().all(Target::is_sure) {

@@ -273,6 +273,11 @@ impl Target {
         }
     }
 
+    /// Whether another look soon would tell what is wrong.
+    pub fn wants_second_look(&self) -> bool {
+        self.watching.as_ref().is_some_and(Watching::wants_second_look)
+    }
+
     /// Looks once, and says at once what changed.
     ///
     /// # Errors

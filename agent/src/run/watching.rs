@@ -11,7 +11,10 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         class::Role,
-        diagnosis::{Case, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation},
+        diagnosis::{
+            Case, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation,
+            wants_second_look,
+        },
         finding::Finding,
         history::History,
         learning::Learning,
@@ -210,6 +213,11 @@ impl Watching {
     /// The open findings with the time each opened, and the time of the latest look.
     pub fn open_since(&self) -> (Duration, Vec<(Duration, &Finding)>) {
         (self.history.at(), self.ledger.open())
+    }
+
+    /// Whether another look soon would tell what is wrong.
+    pub fn wants_second_look(&self) -> bool {
+        wants_second_look(&self.case(self.history.at()))
     }
 
     /// What is open now.

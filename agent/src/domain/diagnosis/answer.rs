@@ -1,7 +1,9 @@
 //! SYNs that reached TCP and got no SYN-ACK, or one whose handshake the listener could not finish.
 
+use std::time::Duration;
+
 use crate::domain::{
-    diagnosis::{Case, Group, list, unaccounted},
+    diagnosis::{Case, Group, list, unaccounted, unaccounted_for},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
@@ -130,6 +132,19 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     })
 }
 
+/// The kernel answers a SYN before it takes the next packet, or counts why it does not. What is older and has neither was met by
+/// the counters that the same reading shows; this only leaves room for the time that a reading takes.
+const SYNCHRONOUS: Duration = Duration::from_millis(100);
+
+/// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
+pub fn is_hanging(case: &Case<'_>, group: &Group<'_>) -> bool {
+    let growth = case.history.host_growth(case.now);
+    let grew = |count: Option<u64>| count.is_some_and(|count| count > 0);
+    let is_likely = grew(growth.out_no_routes) && grew(growth.listen_drops) && !grew(growth.listen_overflows);
+    let hangs = |age: Duration| group.members.iter().any(|(_, track)| unaccounted_for(case, track, age) > 0);
+    is_likely && case.concerns(group) && hangs(Duration::ZERO) && !hangs(SYNCHRONOUS)
+}
+
 /// The kernel found no route for the SYN-ACK: it counts a listen drop, no overflow, and no packet is seen to drop.
 fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let growth = case.history.host_growth(case.now);
@@ -139,7 +154,7 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if case.may_be_strangers(group) {
         return None;
     }
-    let stuck = stuck(group, |track| unaccounted(case, track));
+    let stuck = stuck(group, |track| unaccounted_for(case, track, SYNCHRONOUS));
     if overflows > 0 || stuck.is_empty() {
         return None;
     }

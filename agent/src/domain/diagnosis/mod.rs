@@ -133,6 +133,11 @@ fn one_per_key(findings: &mut Vec<Finding>) {
     *findings = kept;
 }
 
+/// Whether a reading soon after this one would tell what is wrong.
+pub fn wants_second_look(case: &Case<'_>) -> bool {
+    case.groups().iter().any(|group| answer::is_hanging(case, group))
+}
+
 /// Whether a node is to be looked for on ports that are not watched.
 pub fn misses_probes(case: &Case<'_>) -> bool {
     expected(case).iter().any(|node| other_port::is_sought(case, node))
@@ -146,7 +151,12 @@ pub fn translation(case: &Case<'_>, port: u16) -> Translation {
 /// Recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor answered, although old
 /// enough.
 pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
-    let (from, to) = case.settled_window();
+    unaccounted_for(case, track, GRACE)
+}
+
+/// The same of SYNs that are so old.
+pub fn unaccounted_for(case: &Case<'_>, track: &Track, age: Duration) -> u64 {
+    let (from, to) = (case.settled_window().0, case.now.saturating_sub(age));
     let told = track.between_and_next(from, to);
     let accounted = told.dropped()
         // The same SYN, seen without a socket and answered with a reset; what netfilter refuses is among the dropped.
@@ -157,7 +167,7 @@ pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
         + told.drops_of(Dropped::SynAck)
         + told.synacks;
     // A SYN that comes again is answered again or counted as a duplicate; SYN-ACKs sent by timer may exceed the SYNs.
-    case.settled(track).arrived.saturating_sub(accounted)
+    track.between(from, to).arrived.saturating_sub(accounted)
 }
 
 impl<'a> Case<'a> {

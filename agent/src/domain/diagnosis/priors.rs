@@ -13,7 +13,8 @@ use crate::domain::{
 /// What was given and does not hold, a sentence each.
 pub fn corrections(case: &Case<'_>) -> Vec<String> {
     let given = &case.history.watch;
-    let interval = given.health_interval.and_then(|given| wrong_interval(case, given));
+    let overturned = given.health_interval.filter(|_| case.history.is_interval_overturned());
+    let interval = overturned.and_then(|given| wrong_interval(case, given));
     let protocol = given.health_protocol.and_then(|given| wrong_protocol(case, given));
     interval.into_iter().chain(protocol).collect()
 }
@@ -25,26 +26,16 @@ fn checkers<'a>(case: &Case<'a>) -> impl Iterator<Item = (TallyKey, &'a Track)> 
 }
 
 fn wrong_interval(case: &Case<'_>, given: Duration) -> Option<String> {
-    let learned = |key: TallyKey| case.history.learned_interval(key, case.sources);
-    let is_other = |learned: Duration| 2 * learned > 3 * given || 3 * learned < 2 * given;
-    let wrong: Vec<_> = checkers(case)
-        .filter_map(|(key, _)| {
-            Some((case.sources.label(key.slot), learned(key).filter(|one| is_other(*one))?))
-        })
+    let kept: Vec<_> = checkers(case)
+        .filter_map(|(key, _)| Some((case.sources.label(key.slot), case.history.pace(key, case.sources)?)))
         .collect();
-    let (_, seen) = wrong.first()?;
-    let labels: Vec<String> = wrong.iter().map(|(label, _)| label.clone()).collect();
+    let (_, seen) = kept.first()?;
+    let labels: Vec<String> = kept.iter().map(|(label, _)| label.clone()).collect();
     Some(format!(
-        "--health-interval {} was given, but health checks of {} come every {:.1} s: {}",
+        "--health-interval {} was given, but health checks of {} come every {:.1} s: conclusions rest on what is seen",
         humantime::format_duration(given),
         list(&labels),
-        seen.as_secs_f64(),
-        // A shorter one is kept to: looking back too far misses nothing, it only takes longer.
-        if *seen > given {
-            "conclusions rest on what is seen"
-        } else {
-            "conclusions come later than they could"
-        },
+        seen.as_secs_f64()
     ))
 }
 

@@ -11,7 +11,10 @@ use std::{collections::VecDeque, time::Duration};
 pub use beat::Beat;
 
 /// Shortest and longest interval an NLB health check can have (AWS, NLB health check settings).
-const INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+const INTERVAL_RANGE: (Duration, Duration) = (SHORTEST_INTERVAL, Duration::from_secs(300));
+
+/// See [`INTERVAL_RANGE`]: no shorter one is learned.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many are remembered: enough intervals of the most checkers, with some to spare.
 const REMEMBERED: usize = 48;
@@ -113,6 +116,12 @@ impl Rhythm {
         let is_sure = self.steady_since.is_some() && self.pause.is_zero();
         let interval = if is_sure { beat.interval } else { beat.interval.max(self.longest_pause()) };
         Some(interval.clamp(INTERVAL_RANGE.0, INTERVAL_RANGE.1))
+    }
+
+    /// Mean time from one to the next while they keep the rhythm that was learned.
+    pub fn learned_pace(&self) -> Option<Duration> {
+        let is_sure = self.steady_since.is_some() && self.pause.is_zero();
+        self.beat.filter(|_| is_sure).map(|beat| beat.interval / beat.per_interval)
     }
 
     /// The longest pause that is remembered.

@@ -27,7 +27,7 @@ use std::{
 use crate::domain::{
     class::{ClientIp, Priors, Role},
     conntrack::Conntrack,
-    diagnosis::{Case, diagnose},
+    diagnosis::{Case, diagnose, wants_second_look},
     finding::{Code, Confidence, Finding, Severity},
     history::{History, Watch},
     host_counters::HostCounters,
@@ -106,6 +106,12 @@ impl Story {
             each(self, second);
             self.history.observe(self.sample.clone(), &self.sources);
         }
+    }
+
+    /// Another reading so soon, in which nothing changed.
+    fn after(&mut self, time: Duration) {
+        self.sample.at += time;
+        self.history.observe(self.sample.clone(), &self.sources);
     }
 
     /// As [`Story::pass`], in the rhythm of the probes only.
