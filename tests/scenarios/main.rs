@@ -31,6 +31,7 @@ mod packets;
 mod priors;
 mod privileges;
 mod promptness;
+mod rare;
 mod rhythm;
 mod row;
 mod rules;

@@ -223,7 +223,10 @@ fn fell_silent(
     let (packets, _) = receives(case, shortest_silence)?;
     let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
     let last_client = case.last_client();
-    let clients_go_on = last_client.is_some_and(|last| case.now.saturating_sub(last) <= 3 * longest);
+    // Whoever left with them came last within one interval of the last probe.
+    let last_probe = case.now.saturating_sub(shortest_silence);
+    let clients_go_on = last_client
+        .is_some_and(|last| last >= last_probe + longest && case.now.saturating_sub(last) <= 3 * longest);
     let (code, severity, confidence) = if others_go_on {
         (named.unwrap_or(Code::ProbesStopped), Severity::Fault, Confidence::Inferred)
     } else if !alive.is_empty() {

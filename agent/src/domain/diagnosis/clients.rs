@@ -19,8 +19,11 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
     let came = case.last_client().is_some_and(|last| case.now.saturating_sub(last) <= window);
     let nodes = expected(case);
     let probes: u64 = nodes.iter().map(|node| node.recent.arrived).sum();
-    // Where health checks are missing too, it is not about clients.
+    // Where health checks are missing too, or have just ceased, it is not about clients.
+    let goes_on =
+        |node: &Expected| node.last.is_some_and(|last| case.now.saturating_sub(last) <= 2 * node.interval);
     if came
+        || !nodes.iter().any(goes_on)
         || nodes.iter().any(may_hold_clients)
         || case.now <= window
         || probes == 0

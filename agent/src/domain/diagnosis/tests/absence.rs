@@ -325,3 +325,26 @@ fn a_node_learned_in_a_large_prefix_stands_for_the_prefix() {
     story.probes(100, |story| story.serve(TallyKey { slot: 2, port: PORT }));
     assert_eq!(story.conclusions(), []);
 }
+
+/// However the last probes and the last clients lie to one another.
+#[test]
+fn nodes_and_clients_that_leave_together_are_withdrawn_and_nothing_else_is_said_at_any_time() {
+    for earlier in 0..10 {
+        let mut story = Story::new();
+        story.history.watch.expect_clients = true;
+        let leaves = 100 + earlier;
+        story.pass(200, |story, second| {
+            if second < leaves {
+                story.serve(CLIENTS);
+            }
+            if second < leaves && second.is_multiple_of(10) {
+                story.serve(NODE_A);
+                story.serve(NODE_B);
+            }
+            let said = story.conclusions();
+            let wrong = said.iter().find(|(code, ..)| *code != Code::ProbesWithdrawn);
+            assert!(second < 40 || wrong.is_none(), "{earlier} {second}: {said:?}");
+        });
+        assert_eq!(story.conclusions().len(), 1, "{earlier}");
+    }
+}
