@@ -85,6 +85,7 @@ const ROWS: &[&str] = &[
     "packets::",
     "targets::",
     "diagnose::",
+    "rare::",
     "fallbacks::",
     "--skip",
     "connection_tracking_table",

@@ -44,6 +44,7 @@ const WANTED: &[&str] = &[
     "inet_diag",
     "tcp_diag",
     "unix_diag",
+    "xfrm_user",
     "sch_ingress",
     "sch_netem",
     "cls_bpf",

@@ -67,7 +67,8 @@ fn one_node_that_is_slow_overturns_nothing() {
 
 #[test]
 fn the_protocol_that_is_seen_holds() {
-    let speak: [(Protocol, fn(&mut Tally)); 3] = [
+    type Speaks = fn(&mut Tally);
+    let speak: [(Protocol, Speaks); 3] = [
         (Protocol::Tcp, |_| {}),
         (Protocol::Http, |tally| tally.answers.http_answers += 1),
         (Protocol::Https, |tally| tally.tls_openings += 1),
