@@ -156,3 +156,29 @@ fn without_a_log_group_nothing_of_it_runs() {
     agent.stop();
     assert!(front.seen().is_empty());
 }
+
+/// `check` looks for credentials as shipping does.
+#[test]
+fn check_says_whether_there_are_credentials_and_a_region() {
+    let namespace = Netns::new();
+    let check = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(lab::agent::binary());
+        command.args(["check", "--interface", "lo", "--port", "80", "--output", "json"]);
+        command.args(["--cloudwatch-log-group", GROUP]).env("HOME", "/nowhere");
+        command.env("AWS_EC2_METADATA_DISABLED", "true").envs(variables.iter().copied());
+        let output = namespace.spawn(command.stdout(Stdio::piped())).wait_with_output().expect("its output");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let line = text.lines().find(|line| line.contains("\"credentials\"")).expect("it is checked");
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON")
+    };
+    let keys = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
+    let both = check(&[keys[0], keys[1], ("AWS_REGION", REGION)]);
+    assert_eq!(both["state"], "pass", "{both}");
+    assert!(both["found"].as_str().is_some_and(|found| found.contains(REGION)), "{both}");
+    let no_region = check(&keys);
+    assert_eq!(no_region["state"], "warn", "{no_region}");
+    assert!(no_region["found"].as_str().is_some_and(|found| found.contains("AWS_REGION")), "{no_region}");
+    let nothing = check(&[("AWS_REGION", REGION)]);
+    assert_eq!(nothing["state"], "warn", "{nothing}");
+    assert!(nothing["fix"].as_str().is_some_and(|fix| fix.contains("AWS_PROFILE")), "{nothing}");
+}

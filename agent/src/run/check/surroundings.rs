@@ -1,28 +1,24 @@
 //! What the platform offers: metadata, names, credentials. Nothing here is needed to observe.
 
+use std::time::Duration;
+
 use crate::{
     discover::{Discovered, Endpoints, names},
     domain::check::{Check, State},
     run::check::home::Home,
     settings::Settings,
+    ship::cloudwatch,
 };
 
-/// Marks of a source of AWS credentials in the environment, as the official SDKs look for them.
-const CREDENTIALS: [&str; 5] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_PROFILE",
-];
+/// How long to look for credentials: the instance may not answer.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything about the surroundings.
 pub fn checks(settings: &Settings, endpoints: &Endpoints, discovered: &Discovered, home: Home) -> Vec<Check> {
     let mut checks = vec![ecs(endpoints, discovered, home), imds(endpoints, discovered)];
     checks.extend(settings.names().iter().map(|name| resolved(name)));
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let variable = CREDENTIALS.into_iter().find(is_set);
-    checks.push(credentials(settings.cloudwatch.is_some(), variable, endpoints.imds.is_some(), home));
+    let looked = settings.cloudwatch.is_some().then(|| cloudwatch::credentials(CREDENTIALS_TIMEOUT));
+    checks.push(credentials(looked, home));
     checks
 }
 
@@ -80,21 +76,16 @@ fn resolved(name: &str) -> Check {
     }
 }
 
-/// `is_sent`: lines go to CloudWatch Logs directly; `variable` is the first mark of a source of credentials.
-fn credentials(is_sent: bool, variable: Option<&str>, has_instance: bool, home: Home) -> Check {
+/// `looked`: what was found, where lines go to CloudWatch Logs directly.
+fn credentials(looked: Option<Result<String, String>>, home: Home) -> Check {
     let id = "credentials";
-    match (is_sent, variable) {
-        (false, _) => Check::pass(id, "none needed: nothing is sent to CloudWatch Logs directly"),
-        (true, Some(name)) => {
-            Check::pass(id, format!("{name} is set; whether it may write shows when it does"))
-        }
-        (true, None) if has_instance => {
-            Check::pass(id, "none in the environment; the instance's role is tried")
-        }
-        (true, None) => Check::lacks(
+    match looked {
+        None => Check::pass(id, "none needed: nothing is sent to CloudWatch Logs directly"),
+        Some(Ok(found)) => Check::pass(id, found),
+        Some(Err(error)) => Check::lacks(
             State::Warn,
             id,
-            "no source of AWS credentials in the environment: CloudWatch Logs will refuse the lines",
+            format!("nothing can be sent to CloudWatch Logs: {error}"),
             home.credentials(),
         ),
     }
@@ -106,13 +97,11 @@ mod tests {
 
     #[test]
     fn credentials_are_missed_only_where_lines_are_sent() {
-        let state =
-            |is_sent, variable, has_instance| credentials(is_sent, variable, has_instance, Home::Ecs).state;
-        assert_eq!(state(false, None, false), State::Pass);
-        assert_eq!(state(true, Some("AWS_PROFILE"), false), State::Pass);
-        assert_eq!(state(true, None, true), State::Pass);
-        assert_eq!(state(true, None, false), State::Warn);
-        let fix = credentials(true, None, false, Home::Ecs).fix;
+        let state = |looked| credentials(looked, Home::Ecs).state;
+        assert_eq!(state(None), State::Pass);
+        assert_eq!(state(Some(Ok("there are".to_owned()))), State::Pass);
+        assert_eq!(state(Some(Err("there are none".to_owned()))), State::Warn);
+        let fix = credentials(Some(Err(String::new())), Home::Ecs).fix;
         assert!(fix.is_some_and(|fix| fix.contains("taskRoleArn")));
     }
 }

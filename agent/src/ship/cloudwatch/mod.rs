@@ -23,10 +23,12 @@ mod shipper;
 mod without;
 
 #[cfg(feature = "cloudwatch")]
+pub use sdk::credentials;
+#[cfg(feature = "cloudwatch")]
 pub use shipper::Shipper;
 pub use target::Target;
 #[cfg(not(feature = "cloudwatch"))]
-pub use without::Shipper;
+pub use without::{Shipper, credentials};
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials as _, error::CredentialsError};
 use aws_sdk_cloudwatchlogs::{
     Client,
     config::http::HttpResponse,
@@ -83,6 +83,34 @@ async fn load(patience: Duration) -> SdkConfig {
         loader = loader.app_name(name);
     }
     loader.load().await
+}
+
+/// Looks for credentials and a Region as shipping does, and says what it found, or why that is not enough. Blocks for this
+/// long at most; calls nobody but those who hand out credentials.
+///
+/// # Errors
+///
+/// When there are none, or no Region.
+pub fn credentials(patience: Duration) -> Result<String, String> {
+    let found = async {
+        let config = load(patience).await;
+        let provider = config.credentials_provider().ok_or("no source of AWS credentials is set")?;
+        let credentials = provider.provide_credentials().await.map_err(|error| {
+            let chain = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
+            chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        })?;
+        let region =
+            config.region().ok_or("there are credentials, but no AWS Region is known: set AWS_REGION")?;
+        let lasts = if credentials.expiry().is_some() { ", which are renewed" } else { "" };
+        Ok(format!(
+            "there are credentials{lasts}, and the Region is {region}; whether they may write shows when they do"
+        ))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let found = runtime.block_on(async { tokio::time::timeout(patience, found).await });
+    runtime.shutdown_background();
+    found.unwrap_or_else(|_| Err(format!("nobody handed out credentials within {} s", patience.as_secs())))
 }
 
 impl Api for Sdk {
