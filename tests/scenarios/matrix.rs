@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf, thread};
 
+use lab::kernel::ARE_HIDDEN;
+
 use crate::{
     blind::Wanted,
     row::{ClientPath, Row},
@@ -28,13 +30,19 @@ fn file(name: &str, family: &str) -> PathBuf {
 
 /// Forgets what a row showed in an earlier run: it has not held in this one yet.
 pub fn forget() {
-    if let Some((name, family)) = thread::current().name().map(row_of) {
+    if let Some((name, family)) = thread::current().name().map(row_of)
+        && !*ARE_HIDDEN
+    {
         let _there_may_be_none = fs::remove_file(file(name, family));
     }
 }
 
 /// Keeps the line of a row that held. It is no part of the test: where it cannot be written, the row holds all the same.
 pub fn keep(row: &Row, wanted: &Wanted) {
+    // What is only pretended says nothing of this kernel.
+    if *ARE_HIDDEN {
+        return;
+    }
     let thread = thread::current();
     let Some((name, family)) = thread.name().map(row_of) else { return };
     let found = &wanted.findings;

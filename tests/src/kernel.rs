@@ -11,8 +11,8 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// The enum of drop reasons.
 const REASONS: &str = "skb_drop_reason";
 
-/// `LAB_WITHOUT=drop_reasons` runs all rows as if the kernel gave none, as those before Linux 5.17.
-static ARE_HIDDEN: LazyLock<bool> = LazyLock::new(|| match env::var("LAB_WITHOUT") {
+/// Whether drop reasons are hidden: `LAB_WITHOUT=drop_reasons` runs all rows as if the kernel gave none, as those before Linux 5.17.
+pub static ARE_HIDDEN: LazyLock<bool> = LazyLock::new(|| match env::var("LAB_WITHOUT") {
     Ok(what) if what == "drop_reasons" => true,
     Ok(what) => panic!("LAB_WITHOUT={what} is nothing the lab can leave out: drop_reasons is"),
     Err(_) => false,

@@ -102,17 +102,13 @@ fn read_tc<const BYTES: usize>(context: &TcContext, offset: usize) -> Option<[u8
 
 #[inline(always)]
 fn read_xdp<const BYTES: usize>(context: &XdpContext, offset: usize) -> Option<[u8; BYTES]> {
-    let mut bytes = [0; BYTES];
-    // SAFETY: the destination is as long as the length passed; the helper checks the offset.
-    let failed = unsafe {
-        helpers::generated::bpf_xdp_load_bytes(
-            context.as_ptr().cast(),
-            offset as u32,
-            bytes.as_mut_ptr().cast(),
-            BYTES as u32,
-        )
-    };
-    if failed == 0 { Some(bytes) } else { None }
+    // Not by the helper for it, which is of Linux 5.18.
+    let start = context.data() + offset;
+    if start + BYTES > context.data_end() {
+        return None;
+    }
+    // SAFETY: the packet ends behind what is read, and bytes have no alignment.
+    Some(unsafe { core::ptr::read(start as *const [u8; BYTES]) })
 }
 
 #[cfg(target_arch = "bpf")]
