@@ -5,12 +5,16 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::PerCpuArray,
+    maps::{
+        HashMap, PerCpuArray, PerCpuHashMap,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::{
         LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
+use ipnet::Ipv4Net;
 
 use crate::{Netns, witness};
 
@@ -128,6 +132,39 @@ impl Others {
     /// When the kernel refuses.
     pub fn empty(&mut self) -> Result<&mut SchedClassifier> {
         self.classifier("empty_tc")
+    }
+
+    /// The program that counts the customary way, told these sources, each a class of its own, and this port.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn trie_and_hash(&mut self, sources: &[Ipv4Net], port: u16) -> Result<&mut SchedClassifier> {
+        let map = self.object.map_mut("CUSTOMARY_SOURCES").context("no map CUSTOMARY_SOURCES")?;
+        let mut trie: LpmTrie<_, [u8; 4], u32> = map.try_into()?;
+        for (number, network) in (1..).zip(sources) {
+            let key = Key::new(u32::from(network.prefix_len()), network.network().octets());
+            trie.insert(&key, number, 0)?;
+        }
+        let map = self.object.map_mut("CUSTOMARY_PORTS").context("no map CUSTOMARY_PORTS")?;
+        let mut ports: HashMap<_, u16, u32> = map.try_into()?;
+        ports.insert(port, 0, 0)?;
+        self.classifier("trie_and_hash")
+    }
+
+    /// What the program counted that counts the customary way.
+    ///
+    /// # Errors
+    ///
+    /// When its map cannot be read.
+    pub fn counted_customarily(&self) -> Result<u64> {
+        let map = self.object.map("CUSTOMARY_COUNTS").context("no map CUSTOMARY_COUNTS")?;
+        let counts: PerCpuHashMap<_, u64, u64> = map.try_into()?;
+        let mut sum = 0;
+        for entry in counts.iter() {
+            sum += entry?.1.iter().sum::<u64>();
+        }
+        Ok(sum)
     }
 
     fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier> {

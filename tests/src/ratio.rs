@@ -19,13 +19,22 @@ impl Ratio {
     /// The ends are the ratios of that rank beyond which the median lies with a probability of at most 2.5 % on either
     /// side: each ratio is above the median or below it like a coin that is thrown.
     pub fn of(pairs: &[(f64, f64)]) -> Option<Self> {
-        let mut ratios: Vec<f64> = pairs.iter().map(|(with, without)| with / without).collect();
+        Self::of_values(pairs.iter().map(|(with, without)| with / without).collect())
+    }
+
+    /// Of single values, such as differences; `None` of fewer than six.
+    pub fn of_values(mut ratios: Vec<f64>) -> Option<Self> {
         ratios.sort_by(f64::total_cmp);
         let count = ratios.len();
         let outside = (0..count).take_while(|rank| at_most(*rank, count) <= 0.025).count();
         let low = outside.checked_sub(1)?;
         let median = (ratios[(count - 1) / 2] + ratios[count / 2]) / 2.0;
         Some(Self { median, low: ratios[low], high: ratios[count - 1 - low] })
+    }
+
+    /// What is known exactly.
+    pub fn just(value: f64) -> Self {
+        Self { median: value, low: value, high: value }
     }
 
     /// How far the interval reaches from its median, at most.

@@ -7,15 +7,17 @@ use crate::{host, setup, workspace};
 /// What to measure.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Names of benches; all of them when there is none
+    /// Names of benches; with none, all of them, and `docs/performance.md` is written
     names: Vec<String>,
 }
 
 /// Builds the agent for speed and lets the lab's bench measure it.
 pub fn bench(args: &Args) -> Result<()> {
     setup::setup()?;
-    if host::find("wrk").is_none() && host::can_install() && host::offers("wrk") {
-        host::install(&["wrk"])?;
+    for tool in ["wrk", "strace"] {
+        if host::find(tool).is_none() && host::can_install() && host::offers(tool) {
+            host::install(&[tool])?;
+        }
     }
     workspace::run_in_lab("bench", &args.names)
 }

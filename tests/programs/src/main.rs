@@ -1,12 +1,12 @@
 //! What others may have attached to the same interface: a tc program that counts, one that does nothing (also the
-//! base line of the measurements), and an XDP program that drops.
+//! base line of the measurements), one that counts the customary way, and an XDP program that drops.
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
-    btf_maps::PerCpuArray,
+    btf_maps::{HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
     helpers,
     macros::{btf_map, classifier, xdp},
     programs::{TcContext, XdpContext},
@@ -21,6 +21,16 @@ const SYN_AND_ACK: u8 = 0x12;
 /// SYNs that `other_tc` saw.
 #[btf_map]
 static OTHER_SEEN: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// What `trie_and_hash` looks up: sources with their class, watched ports, and the count of each (class, port).
+#[btf_map]
+static CUSTOMARY_SOURCES: LpmTrie<[u8; 4], u32, 16384> = LpmTrie::new();
+
+#[btf_map]
+static CUSTOMARY_PORTS: HashMap<u16, u32, 64> = HashMap::new();
+
+#[btf_map]
+static CUSTOMARY_COUNTS: PerCpuHashMap<u64, u64, 64> = PerCpuHashMap::new();
 
 /// Last 32 bits of the source address whose SYNs `drop_in_front` and `other_tc` drop, host order; 0 for nobody.
 #[unsafe(no_mangle)]
@@ -48,6 +58,37 @@ pub fn other_tc(context: TcContext) -> i32 {
 #[classifier]
 pub fn empty_tc(_context: TcContext) -> i32 {
     -1
+}
+
+/// Counts SYNs for watched ports by class of source, as it is customary: a trie for the source, hashes for the rest.
+#[classifier]
+pub fn trie_and_hash(context: TcContext) -> i32 {
+    let _not_counted = count_customary(&context);
+    -1
+}
+
+#[inline(always)]
+fn count_customary(context: &TcContext) -> Option<()> {
+    if u16::from_be_bytes(read_tc(context, 12)?) != ETH_P_IP {
+        return None;
+    }
+    let header: [u8; 20] = read_tc(context, 14)?;
+    let tcp = 14 + usize::from(header[0] & 0x0f) * 4;
+    if header[9] != TCP || read_tc::<1>(context, tcp + 13)?[0] & SYN_AND_ACK != SYN {
+        return None;
+    }
+    let port = u16::from_be_bytes(read_tc(context, tcp + 2)?);
+    // SAFETY: entries are written before the program runs, and never removed.
+    let port_index = unsafe { CUSTOMARY_PORTS.get(port) }?;
+    let source = [header[12], header[13], header[14], header[15]];
+    let class = CUSTOMARY_SOURCES.get(&Key::new(32, source)).map_or(0, |class| *class);
+    let key = u64::from(class) << 32 | u64::from(*port_index);
+    match CUSTOMARY_COUNTS.get_ptr_mut(key) {
+        // SAFETY: a non-null, aligned value of this CPU's own; a tc program does not interrupt itself.
+        Some(count) => unsafe { *count += 1 },
+        None => CUSTOMARY_COUNTS.insert(key, 1, 0).ok()?,
+    }
+    Some(())
 }
 
 /// Drops the SYNs of one source in front of everything else.

@@ -1,4 +1,4 @@
-//! The agent as a process: memory, and the time from its start until it watches.
+//! The agent as a process: memory, size, and what it does while nothing happens.
 
 use std::{
     fs,
@@ -7,75 +7,101 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{
-    agent::{Agent, binary},
+    agent::{Agent, binary, words},
     app::{App, Listen},
     client::Clients,
     plan::{Family, Plan},
+    ratio::Ratio,
     topology::Topology,
 };
 
-/// Starts that are timed; the least disturbed one counts.
-const STARTS: usize = 7;
+use crate::{
+    page::Page,
+    row::{Bound, Row},
+};
 
 /// Time under load before memory is read.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// Measures and prints.
+/// Spans of idleness; each holds reports.
+const SPANS: usize = 6;
+const SPAN: Duration = Duration::from_secs(10);
+
+const WHY_IDLE: &str = "Each interval it reads the tallies one by one, the namespace's counters, its listeners and the interface, \
+    and writes its lines; files of `/proc/net` are made anew by the kernel for each reading.";
+const WHY_RESIDENT: &str = "Most of it are pages of the binary, which the kernel may take back; what it allocated itself is told \
+    beside it.";
+const WHY_MAPS: &str =
+    "The table of ports takes a byte for each of 65 536, and tallies are kept for each CPU.";
+const WHY_BINARY: &str =
+    "It is static and holds its HTTP client, its schema and its eBPF programs with their type information.";
+
+/// Measures.
 ///
 /// # Errors
 ///
-/// When the agent does not start, or the kernel shows no memory figures.
-pub fn measure() -> Result<()> {
+/// When the agent does not start, or the kernel shows no figures.
+pub fn measure(page: &mut Page) -> Result<()> {
     let lab = Topology::new(Plan::draw(Family::V4));
     let plan = &lab.plan;
-    let text = format!(
-        "--port {} --nlb {} {} --client {} --interval 1s",
-        plan.port,
-        plan.node(0),
-        plan.node(1),
-        plan.client.subnet
-    );
-    let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-
-    let (mut best, mut version) = (Duration::MAX, Duration::MAX);
-    for _ in 0..STARTS {
-        let began = Instant::now();
-        let ended = lab::agent::run(&lab.task, &["--version"]);
-        version = version.min(began.elapsed());
-        ensure!(ended.status.success(), "`agent --version` failed: {}", ended.errors);
-        let began = Instant::now();
-        let agent = Agent::trace(&lab.task, &arguments);
-        best = best.min(began.elapsed());
-        agent.stop();
-    }
-    println!("Time from start to ready (best of {STARTS})");
-    println!("  {:<44} {:>6.1} ms", "process that only prints its version", milliseconds(version));
-    println!("  {:<44} {:>6.1} ms", "all hooks in place", milliseconds(best));
-
     let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-    let clients = Clients::start(&lab.client, &plan.client.addresses, plan.target(), 200);
-    let agent = Agent::trace(&lab.task, &arguments);
+    let nodes = format!("--port {} --nlb {} {}", plan.port, plan.node(0), plan.node(1));
+    let agent = Agent::trace(&lab.task, &words(&nodes));
+    // What starting took is no idleness.
     std::thread::sleep(WARM_UP);
-    let (resident, peak) = (kib(agent.id(), "VmRSS")?, kib(agent.id(), "VmHWM")?);
-    let anonymous = kib(agent.id(), "RssAnon")?;
+    let mut idle = Vec::new();
+    for _ in 0..SPANS {
+        let (began, before) = (Instant::now(), on_cpu(agent.id())?);
+        std::thread::sleep(SPAN);
+        let busy = on_cpu(agent.id())?.saturating_sub(before);
+        idle.push(100.0 * busy.as_secs_f64() / began.elapsed().as_secs_f64());
+    }
+    agent.stop();
+    let clients = Clients::start(&lab.client, &plan.client.addresses, plan.target(), 200);
+    let flags = format!("{nodes} --client {} --interval 1s", plan.client.subnet);
+    let agent = Agent::trace(&lab.task, &words(&flags));
+    std::thread::sleep(WARM_UP);
+    let kib = |name| kib(agent.id(), name);
+    let (resident, peak, anonymous) = (kib("VmRSS")?, kib("VmHWM")?, kib("RssAnon")?);
+    let maps = maps(agent.id())?;
     let (_, served) = clients.stop();
     ensure!(served > 0, "no request was served: the lab is broken");
     agent.stop();
     drop(app);
     let size = fs::metadata(binary()).context("the agent's binary")?.len();
-    println!("Memory after {} s under load, with two nodes and one client prefix", WARM_UP.as_secs());
-    println!("  {:<44} {:>6.1} MiB ({:.1} MiB of it anonymous)", "resident", mib(resident), mib(anonymous));
-    println!(
-        "  {:<44} {:>6.1} MiB (the kernel's type information is read then)",
-        "peak, at the start",
-        mib(peak)
-    );
-    println!("  {:<44} {:>6.1} MiB", "size of the binary", mib(size / 1024));
+
+    let row = |measure: &str, unit, digits, target: Option<f64>, figure, why| Row {
+        measure: measure.to_owned(),
+        bench: "process",
+        unit,
+        digits,
+        target: target.map(|target| (Bound::AtMost, target)),
+        figure,
+        control: None,
+        why,
+    };
+    let idle = Ratio::of_values(idle).context("too few spans")?;
+    let megabytes = |kib: u64| Ratio::just(kib as f64 * 1024.0 / 1e6);
+    page.add(row("CPU time while idle, of one core, over 60 s", "%", 3, Some(0.02), idle, WHY_IDLE));
+    page.add(row("resident memory under load", "MB", 1, Some(4.0), megabytes(resident), WHY_RESIDENT));
+    page.add(row("the anonymous part of it", "MB", 1, None, megabytes(anonymous), ""));
+    page.add(row("most resident memory, at the start", "MB", 1, None, megabytes(peak), ""));
+    page.add(row("maps in the kernel", "MB", 2, Some(1.0), megabytes(maps), WHY_MAPS));
+    page.add(row("binary, stripped", "MB", 1, Some(3.0), Ratio::just(size as f64 / 1e6), WHY_BINARY));
     Ok(())
 }
 
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+/// Time that all threads of a process were on a CPU, as the scheduler counts it.
+fn on_cpu(process: u32) -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for entry in fs::read_dir(format!("/proc/{process}/task")).context("its threads")? {
+        let path = entry?.path().join("schedstat");
+        // A thread that ended meanwhile.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let first = text.split_whitespace().next().context("an empty schedstat")?;
+        nanoseconds += first.parse::<u64>().with_context(|| format!("in {}", path.display()))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// KiB in MiB.
@@ -94,4 +120,22 @@ pub fn kib(process: u32, name: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let figure = line.and_then(|rest| rest.split_whitespace().next()).context("no such figure")?;
     figure.parse().with_context(|| format!("{name} in {path}"))
+}
+
+/// What the kernel charges for the maps that a process holds (`memlock` in the descriptors' fdinfo).
+///
+/// # Errors
+///
+/// When its descriptors cannot be read.
+pub fn maps(process: u32) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).context("its descriptors")? {
+        // One that was closed meanwhile.
+        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
+        let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        if let (Some(_), Some(memory)) = (figure("map_type"), figure("memlock")) {
+            bytes += memory.trim().parse::<u64>().context("memlock of a map")?;
+        }
+    }
+    Ok(bytes / 1024)
 }

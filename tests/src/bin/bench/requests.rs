@@ -15,21 +15,29 @@ use lab::{
     topology::Topology,
 };
 
+use crate::{
+    page::Page,
+    row::{Bound, Row},
+};
+
 /// Pairs that are compared. The first run after a start is not among them.
 const PAIRS: usize = 15;
 
 /// One run of wrk, as it is told.
-const RUN: &str = "3s";
+const RUN: &str = "2s";
 
 /// Lower end of the interval that is aimed at.
 const GOAL: f64 = 0.98;
 
-/// Measures and prints.
+const WHY: &str = "Every connection is followed from its SYN to its end, with its opening and its answer: some ten programs run \
+    for a request that is a connection of its own.";
+
+/// Measures.
 ///
 /// # Errors
 ///
 /// When wrk cannot be run or fails.
-pub fn measure() -> Result<()> {
+pub fn measure(page: &mut Page) -> Result<()> {
     let lab = Topology::new(Plan::draw(Family::V4));
     let plan = &lab.plan;
     let _nginx = Nginx::start(&lab.task, &Site::on(plan.task.address(), plan.port));
@@ -39,9 +47,6 @@ pub fn measure() -> Result<()> {
         [0, 1].map(|number| Node::start(&lab.nodes[number], plan.node(number), plan.target(), check));
     let url = format!("http://{}:{}/page", plan.node(0), plan.port);
     let flags = format!("--port {} --nlb {} {}", plan.port, plan.node(0), plan.node(1));
-    println!(
-        "Requests a second with the agent over without it ({PAIRS} pairs of {RUN}, median and 95 % interval)"
-    );
     for (what, header) in [
         ("a connection for each request", &["--header", "Connection: close"][..]),
         ("connections that stay", &[]),
@@ -55,34 +60,24 @@ pub fn measure() -> Result<()> {
             Ok(rate)
         };
         without()?;
-        let (mut pairs, mut control, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pairs, mut control) = (Vec::new(), Vec::new());
         for _ in 0..PAIRS {
             let (before, watched, after) = (without()?, with()?, without()?);
             // The machine's drift is the same before and after.
             pairs.push((watched, (before + after) / 2.0));
             control.push((after, before));
-            rates.push(before);
         }
-        say(what, &pairs, &control, &rates)?;
+        page.add(Row {
+            measure: format!("requests a second with the agent over without it, {what}"),
+            bench: "requests",
+            unit: "",
+            digits: 3,
+            target: Some((Bound::AtLeast, GOAL)),
+            figure: Ratio::of(&pairs).context("too few pairs")?,
+            control: Some((Ratio::of(&control).context("too few pairs")?, 1.0 - GOAL)),
+            why: WHY,
+        });
     }
-    Ok(())
-}
-
-fn say(what: &str, pairs: &[(f64, f64)], control: &[(f64, f64)], rates: &[f64]) -> Result<()> {
-    let ratio = Ratio::of(pairs).context("too few pairs")?;
-    let control = Ratio::of(control).context("too few pairs")?;
-    let rate = rates.iter().sum::<f64>() / rates.len() as f64;
-    let outcome = if control.spread() > 1.0 - GOAL {
-        "unresolved: without the agent it varies by more"
-    } else if ratio.low >= GOAL {
-        "met"
-    } else {
-        "missed"
-    };
-    println!(
-        "  {what:<44} {:.3} [{:.3}, {:.3}], control {:.3} [{:.3}, {:.3}], {rate:.0}/s   (goal: lower end >= {GOAL}: {outcome})",
-        ratio.median, ratio.low, ratio.high, control.median, control.low, control.high
-    );
     Ok(())
 }
 

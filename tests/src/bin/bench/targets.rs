@@ -11,7 +11,11 @@ use lab::{
     node::{Node, Task},
 };
 
-use crate::process::{kib, mib};
+use crate::{
+    curves::Curve,
+    page::Page,
+    process::{kib, maps, mib},
+};
 
 /// Targets at which it is measured.
 const COUNTS: [usize; 5] = [1, 10, 30, 60, 120];
@@ -21,7 +25,7 @@ const CHECKS: Duration = Duration::from_secs(10);
 
 /// Time for what joining took to pass, and for measuring.
 const SETTLES: Duration = Duration::from_secs(5);
-const MEASURED: Duration = Duration::from_secs(20);
+const MEASURED: Duration = Duration::from_secs(15);
 
 /// What the agent holds and takes at one number of targets.
 struct Figures {
@@ -35,12 +39,12 @@ struct Figures {
     joined: Duration,
 }
 
-/// Measures and prints.
+/// Measures, and prints what each target takes.
 ///
 /// # Errors
 ///
 /// When the agent does not start, or `/proc` shows no figures.
-pub fn measure() -> Result<()> {
+pub fn measure(page: &mut Page) -> Result<()> {
     let mut node = Node::new();
     let flags = format!("trace --output json --all-netns --port {} --nlb {}", node.port, node.balancer);
     let mut agent = Agent::start(&node.home, &words(&flags));
@@ -76,6 +80,12 @@ pub fn measure() -> Result<()> {
     }
     let ended = agent.stop();
     ensure!(ended.status.success(), "the agent failed: {}", ended.errors);
+    let curve = |title: &str, cost: fn(&Figures) -> f64| Curve {
+        title: format!("{title}, by number of targets of a node agent"),
+        points: all.iter().map(|figures| (figures.targets as f64, cost(figures))).collect(),
+    };
+    page.draw(curve("Resident memory in MiB", |figures| mib(figures.resident_kib)));
+    page.draw(curve("CPU time a second in ms", |figures| figures.busy));
     println!("Each target more");
     for pair in all.windows(2) {
         let [from, to] = pair else { continue };
@@ -117,18 +127,4 @@ fn spent(process: u32) -> Result<Duration> {
     let ticks = user_and_system.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     // USER_HZ is 100 wherever this runs.
     Ok(Duration::from_millis(10 * ticks))
-}
-
-/// What the kernel charges for the maps that a process holds (`memlock` in the descriptors' fdinfo).
-fn maps(process: u32) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).context("its descriptors")? {
-        // One that was closed meanwhile.
-        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
-        let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        if let (Some(_), Some(memory)) = (figure("map_type"), figure("memlock")) {
-            bytes += memory.trim().parse::<u64>().context("memlock of a map")?;
-        }
-    }
-    Ok(bytes / 1024)
 }

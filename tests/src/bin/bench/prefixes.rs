@@ -1,0 +1,117 @@
+//! How the cost of a counted SYN grows with the number of prefixes, with sources drawn from all of them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use agent::domain::class::Role;
+use anyhow::{Context as _, Result, ensure};
+use ipnet::IpNet;
+use lab::{
+    frame::{Flags, Frame},
+    others::Others,
+    ratio::Ratio,
+    unattached::{Side, Unattached, cost},
+};
+
+use crate::{
+    curves::Curve,
+    page::Page,
+    row::{Bound, Row},
+};
+
+const PORT: u16 = 8080;
+const TASK: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 200, 0, 10));
+
+/// Numbers of prefixes.
+const COUNTS: [usize; 8] = [1, 4, 16, 32, 100, 1_000, 4_000, 10_000];
+
+/// Those that the target compares.
+const FEW: usize = 16;
+const MANY: usize = 10_000;
+
+/// Sources that are drawn anew in each round, and runs with each.
+const SOURCES: usize = 100;
+const REPEAT: u32 = 2_000;
+
+/// Rounds, each with all numbers of prefixes.
+const ROUNDS: usize = 15;
+
+const WHY: &str = "Beyond 32 prefixes the kernel's LPM trie is asked, which walks from node to node: about as many as the \
+    logarithm of their number, each in memory of its own.";
+
+/// Measures.
+///
+/// # Errors
+///
+/// When a program cannot be loaded or run, or miscounts.
+pub fn measure(page: &mut Page) -> Result<()> {
+    let mut others = Others::load()?;
+    let mut agents = Vec::new();
+    for count in COUNTS {
+        let named: Vec<_> = (0..count).map(|number| (IpNet::from(prefix(number)), Role::Client)).collect();
+        agents.push(Unattached::load(PORT, &named, 14).with_context(|| format!("{count} prefixes"))?);
+    }
+    let mut beyond = vec![Vec::new(); COUNTS.len()];
+    let mut control = Vec::new();
+    for _ in 0..ROUNDS {
+        let any: Vec<_> = (0..SOURCES).map(|_| frame(fastrand::usize(0..MANY))).collect();
+        let before = mean(&any, |frame| cost(others.empty()?, frame, REPEAT))?;
+        let mut costs = Vec::new();
+        for (agent, count) in agents.iter_mut().zip(COUNTS) {
+            let frames: Vec<_> = (0..SOURCES).map(|_| frame(fastrand::usize(0..count))).collect();
+            costs.push(mean(&frames, |frame| agent.cost(Side::Ingress, frame, REPEAT))?);
+        }
+        let after = mean(&any, |frame| cost(others.empty()?, frame, REPEAT))?;
+        control.push(after - before);
+        beyond.iter_mut().zip(costs).for_each(|(beyond, cost)| beyond.push(cost - (before + after) / 2.0));
+    }
+    for (agent, count) in agents.iter().zip(COUNTS) {
+        let strangers = agent.tally(Ipv4Addr::new(192, 0, 2, 1).into())?.arrived;
+        ensure!(strangers == 0, "of {count} prefixes, {strangers} SYNs were counted for none");
+    }
+    let place = |count| COUNTS.iter().position(|one| *one == count).context("a number that is measured");
+    let (few, many) = (&beyond[place(FEW)?], &beyond[place(MANY)?]);
+    let control = Ratio::of_values(control).context("too few rounds")?;
+    let row = |measure: &str, unit, digits, target, figure: Option<Ratio>, control| {
+        anyhow::Ok(Row {
+            measure: measure.to_owned(),
+            bench: "prefixes",
+            unit,
+            digits,
+            target: Some((Bound::AtMost, target)),
+            figure: figure.context("too few rounds")?,
+            control,
+            why: WHY,
+        })
+    };
+    let more = Ratio::of_values(many.iter().zip(few).map(|(many, few)| many - few).collect());
+    let times = Ratio::of(&many.iter().copied().zip(few.iter().copied()).collect::<Vec<_>>());
+    let measure = "counted SYN, random of 10 000 prefixes, over random of 16";
+    page.add(row(measure, "ns", 1, 5.0, more, Some((control, 5.0)))?);
+    page.add(row(measure, "", 2, 1.5, times, None)?);
+    let medians = beyond.into_iter().map(|beyond| Ratio::of_values(beyond).map_or(0.0, |ratio| ratio.median));
+    page.draw(Curve {
+        title: "Counted SYN over an empty program in ns, by number of prefixes, random sources".to_owned(),
+        points: COUNTS.iter().map(|count| *count as f64).zip(medians).collect(),
+    });
+    Ok(())
+}
+
+/// A prefix of its own for each number.
+fn prefix(number: usize) -> ipnet::Ipv4Net {
+    let bits = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + ((number as u32) << 8);
+    ipnet::Ipv4Net::new(Ipv4Addr::from_bits(bits), 24).expect("24 is a length of a prefix")
+}
+
+/// A SYN from somewhere in the prefix with this number.
+fn frame(number: usize) -> Vec<u8> {
+    let source = Ipv4Addr::from_bits(prefix(number).network().to_bits() + fastrand::u32(1..255));
+    Frame { source: (source.into(), 40_000), destination: (TASK, PORT), flags: Flags::SYN }.bytes()
+}
+
+fn mean(frames: &[Vec<u8>], mut cost: impl FnMut(&[u8]) -> Result<f64>) -> Result<f64> {
+    let mut sum = 0.0;
+    for frame in frames {
+        sum += cost(frame)?;
+    }
+    Ok(sum / frames.len() as f64)
+}
