@@ -34,7 +34,7 @@ const WHY_RESIDENT: &str = "Most of it are pages of the binary, which the kernel
 const WHY_MAPS: &str =
     "The table of ports takes a byte for each of 65 536, and tallies are kept for each CPU.";
 const WHY_BINARY: &str =
-    "It is static and holds its HTTP client, its schema and its eBPF programs with their type information.";
+    "It holds its command line, an HTTP client, and the eBPF programs with their type information.";
 
 /// Measures.
 ///
