@@ -29,7 +29,7 @@ const RUN: &str = "2s";
 /// Lower end of the interval that is aimed at.
 const GOAL: f64 = 0.98;
 
-const WHY: &str = "Every connection is followed from its SYN to its end, with its opening and its answer: some ten programs run \
+const WHY: &str = "Every connection is followed from its SYN to its end, with its opening and its answer: several programs run \
     for a request that is a connection of its own.";
 
 /// Measures.
