@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::SystemTime};
 use crate::{
     discover::{Discovered, Endpoints},
     domain::check::{Check, State, worst},
-    kernel::privileges,
+    kernel::{limits, privileges},
     output::check as output,
     run::{Failure, VERSION, print},
     settings::{Format, Settings},
@@ -69,6 +69,7 @@ fn all(wanted: &Wanted) -> Vec<Check> {
     let endpoints = Endpoints::from_environment();
     let discovered = Discovered::ask(&endpoints);
     // As `trace` does: what works without the rest works there.
+    limits::raise();
     privileges::begin();
     let mut namespaces = settings.namespaces.clone();
     if settings.all_namespaces {
