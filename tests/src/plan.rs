@@ -92,14 +92,16 @@ impl Plan {
         let mut thirds: Vec<u8> = (0..16).map(|number| number * 16).collect();
         draw.shuffle(&mut thirds);
         let names = ["eth0", "eth1", "ens5", "eth0.104", "vlan.eth.7"];
+        // No two alike, in whichever subnet: the lab's own programs tell senders by the last 32 bits of their address.
+        let mut hosts: Vec<u32> = (10..250).collect();
+        draw.shuffle(&mut hosts);
         let mut side = |third: u8, addresses: usize| {
             let subnet = subnet(family, vpc, third);
-            let mut hosts: Vec<u32> = (10..250).collect();
-            draw.shuffle(&mut hosts);
+            let own = hosts.split_off(hosts.len() - addresses);
             Side {
                 subnet,
                 gateway: host(subnet, 1),
-                addresses: hosts[..addresses].iter().map(|number| host(subnet, *number)).collect(),
+                addresses: own.iter().map(|number| host(subnet, *number)).collect(),
                 interface: (*draw.choice(&names).expect("there are names")).to_owned(),
             }
         };
