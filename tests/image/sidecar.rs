@@ -58,6 +58,8 @@ fn is_live(definition: &Value, process: u32) -> bool {
     assert_eq!(kind, "CMD", "there is no shell in the image");
     let mut check = Command::new("chroot");
     check.arg(format!("/proc/{process}/root")).args(command).env_clear().envs(environment(definition));
+    // For chroot itself to be found.
+    check.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     check.output().expect("chroot").status.success()
 }
 
