@@ -114,7 +114,7 @@ fn refuse_by_policy(lab: &Topology, sources: &[IpAddr]) {
         let (length, any) = if source.is_ipv4() { (32, "0.0.0.0/0") } else { (128, "::/0") };
         shell::ip(
             &lab.task,
-            &format!("xfrm policy add dir in src {source}/{length} dst {any} proto tcp action block"),
+            &format!("xfrm policy add dir in src {source}/{length} dst {any} proto 6 action block"),
         );
     }
 }

@@ -91,9 +91,6 @@ const ROWS: &[&str] = &[
     "connection_tracking_table",
     "--skip",
     "syn_cookies",
-    // Debian's small kernels for clouds have no IPsec policies.
-    "--skip",
-    "a_policy_of_the_host",
 ];
 
 /// The rows of `--core`: one of each kind of thing that a kernel may do otherwise.
