@@ -2,7 +2,9 @@
 //! which something is missing, so that a kernel that has it shows what becomes of one that has not.
 
 use std::{
-    env, fs, process,
+    env, fs,
+    path::Path,
+    process,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -48,7 +50,10 @@ pub fn without(name: &str) -> Vec<String> {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     // One file for each kernel and name, whoever runs the lab how often.
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let path = env::temp_dir().join(format!("lab-btf-{release}-without-{name}"));
+    // Among what is built, where the sources are; a booted kernel goes with everything in it.
+    let built = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"));
+    let directory = if built.is_dir() { built.to_owned() } else { env::temp_dir() };
+    let path = directory.join(format!("lab-btf-{release}-without-{name}"));
     if !path.exists() {
         let mut bytes = type_information();
         while let Some(place) = find(&bytes, name) {
