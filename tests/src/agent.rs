@@ -189,7 +189,8 @@ impl Agent {
                 let shown = self.text().to_owned();
                 self.signal(Signal::KILL);
                 let errors = self.errors();
-                panic!("waited in vain for {what}: {why}\n{shown}{errors}");
+                let findings = in_short(&self.seen);
+                panic!("waited in vain for {what}: {why}\n{shown}{errors}\nin short:\n{findings}");
             }
             thread::sleep(PAUSE);
         }
@@ -266,4 +267,20 @@ pub fn words(text: &str) -> Vec<String> {
 pub fn run(namespace: &Netns, arguments: &[&str]) -> Ended {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     Agent::start(namespace, &arguments).wait_end()
+}
+
+/// Findings and changes of the verdict, a short line each: what came before may be too long to be shown whole.
+fn in_short(lines: &[Value]) -> String {
+    let told = |line: &Value| {
+        let fields: &[&str] = match line["kind"].as_str()? {
+            "finding" => &["time", "code", "state", "severity", "confidence", "class", "sources"],
+            "verdict" => &["time", "state"],
+            _ => return None,
+        };
+        Some(fields.iter().map(|field| line[field].to_string()).collect::<Vec<_>>().join(" "))
+    };
+    let mut short: Vec<String> = lines.iter().filter_map(told).collect();
+    // The same verdict again and again says nothing.
+    short.dedup_by_key(|line| line.split_once(' ').map(|(_, rest)| rest.to_owned()));
+    short.join("\n")
 }

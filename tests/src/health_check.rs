@@ -5,7 +5,7 @@
 //! the same over TLS 1.2. With proxy protocol v2 each begins with a header of the command LOCAL.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -94,6 +94,17 @@ pub fn connect(from: IpAddr, target: SocketAddr, timeout: Duration) -> std::io::
     socket.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
     socket.connect_timeout(&SockAddr::from(target), timeout)?;
     Ok(socket.into())
+}
+
+/// Holds that an attempt to connect was in vain for the reason that was meant, not for one of the lab's own.
+///
+/// # Panics
+///
+/// When it succeeded, or failed otherwise.
+#[track_caller]
+pub fn in_vain<T>(attempt: std::io::Result<T>, why: ErrorKind) {
+    let error = attempt.err().expect("nothing should come of this attempt");
+    assert_eq!(error.kind(), why, "{error}");
 }
 
 /// Connects from one address and port, even where another connection has them.

@@ -18,7 +18,7 @@ use crate::{
     wait,
 };
 
-pub use crate::health_check::{Speech, connect, connect_from};
+pub use crate::health_check::{Speech, connect, connect_from, in_vain};
 
 /// Settings of a health check.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! TCP listeners of a network namespace, by socket diagnostics.
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -13,6 +13,12 @@ use crate::{
     domain::sample::Listener,
     kernel::netlink::{Kind, request},
 };
+
+/// Those of the wanted ports on which somebody listens for others than the host itself.
+pub fn listened(listeners: &[Listener], wanted: &[u16]) -> BTreeSet<u16> {
+    let for_others = listeners.iter().filter(|listener| !listener.address.is_loopback());
+    for_others.map(|listener| listener.port).filter(|port| wanted.contains(port)).collect()
+}
 
 /// All TCP listeners of the current namespace. For a listener the kernel reports its backlog and limit in place of
 /// queue lengths (tcp_diag_get_info, net/ipv4/tcp_diag.c, v6.1).

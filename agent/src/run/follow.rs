@@ -105,12 +105,7 @@ impl Follower {
             }
             Err(_gone_meanwhile) => return None,
         };
-        let listened: BTreeSet<u16> = listeners
-            .iter()
-            .filter(|listener| !listener.address.is_loopback())
-            .map(|listener| listener.port)
-            .filter(|port| settings.ports.contains(port))
-            .collect();
+        let listened = sockets::listened(&listeners, &settings.ports);
         if listened.is_empty() {
             return None;
         }

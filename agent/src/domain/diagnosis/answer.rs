@@ -137,12 +137,18 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 const SYNCHRONOUS: Duration = Duration::from_millis(100);
 
 /// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
-pub fn is_hanging(case: &Case<'_>, group: &Group<'_>) -> bool {
+pub fn is_hanging(case: &Case<'_>) -> bool {
+    // First what is cheap: this is asked at every reading of every target.
     let growth = case.history.host_growth(case.now);
     let grew = |count: Option<u64>| count.is_some_and(|count| count > 0);
-    let is_likely = grew(growth.out_no_routes) && grew(growth.listen_drops) && !grew(growth.listen_overflows);
-    let hangs = |age: Duration| group.members.iter().any(|(_, track)| unaccounted_for(case, track, age) > 0);
-    is_likely && case.concerns(group) && hangs(Duration::ZERO) && !hangs(SYNCHRONOUS)
+    if !grew(growth.out_no_routes) || !grew(growth.listen_drops) || grew(growth.listen_overflows) {
+        return false;
+    }
+    case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
+        let hangs =
+            |age: Duration| group.members.iter().any(|(_, track)| unaccounted_for(case, track, age) > 0);
+        hangs(Duration::ZERO) && !hangs(SYNCHRONOUS)
+    })
 }
 
 /// The kernel found no route for the SYN-ACK: it counts a listen drop, no overflow, and no packet is seen to drop.

@@ -35,6 +35,7 @@ use crate::domain::{
     track::Track,
 };
 
+pub use answer::is_hanging as wants_second_look;
 pub use expected::{Expected, Kinds, expected};
 pub use priors::corrections;
 pub use reply::often_unfinished;
@@ -131,11 +132,6 @@ fn one_per_key(findings: &mut Vec<Finding>) {
         }
     }
     *findings = kept;
-}
-
-/// Whether a reading soon after this one would tell what is wrong.
-pub fn wants_second_look(case: &Case<'_>) -> bool {
-    case.groups().iter().any(|group| answer::is_hanging(case, group))
 }
 
 /// Whether a node is to be looked for on ports that are not watched.

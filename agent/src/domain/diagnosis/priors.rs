@@ -19,42 +19,34 @@ pub fn corrections(case: &Case<'_>) -> Vec<String> {
     interval.into_iter().chain(protocol).collect()
 }
 
-/// Each source of nothing but health checks.
-fn checkers<'a>(case: &Case<'a>) -> impl Iterator<Item = (TallyKey, &'a Track)> {
+/// Sources of nothing but health checks of which something is told, and what is told of the first.
+fn told<T>(case: &Case<'_>, tell: impl Fn(TallyKey, &Track) -> Option<T>) -> Option<(String, T)> {
     let groups = case.groups().into_iter().filter(|group| group.class == SourceClass::NlbProbe);
-    groups.flat_map(|group| group.members)
+    let checkers = groups.flat_map(|group| group.members);
+    let (labels, all): (Vec<_>, Vec<_>) =
+        checkers.filter_map(|(key, track)| Some((case.sources.label(key.slot), tell(key, track)?))).unzip();
+    Some((list(&labels), all.into_iter().next()?))
 }
 
 fn wrong_interval(case: &Case<'_>, given: Duration) -> Option<String> {
-    let kept: Vec<_> = checkers(case)
-        .filter_map(|(key, _)| Some((case.sources.label(key.slot), case.history.pace(key, case.sources)?)))
-        .collect();
-    let (_, seen) = kept.first()?;
-    let labels: Vec<String> = kept.iter().map(|(label, _)| label.clone()).collect();
+    let (labels, seen) = told(case, |key, _| case.history.pace(key, case.sources))?;
     Some(format!(
-        "--health-interval {} was given, but health checks of {} come every {:.1} s: conclusions rest on what is seen",
+        "--health-interval {} was given, but health checks of {labels} come every {:.1} s: conclusions rest on what is seen",
         humantime::format_duration(given),
-        list(&labels),
         seen.as_secs_f64()
     ))
 }
 
 fn wrong_protocol(case: &Case<'_>, given: Protocol) -> Option<String> {
-    let seen = |track: &Track| spoken(track).filter(|seen| *seen != given);
-    let wrong: Vec<_> = checkers(case)
-        .filter_map(|(key, track)| Some((case.sources.label(key.slot), seen(track)?)))
-        .collect();
-    let (_, seen) = wrong.first()?;
-    let labels: Vec<String> = wrong.iter().map(|(label, _)| label.clone()).collect();
+    let (labels, seen) = told(case, |_, track| spoken(track).filter(|seen| *seen != given))?;
     let what = match seen {
         Protocol::Tcp => "open a connection and close it without a word",
         Protocol::Http => "are HTTP in the clear",
         Protocol::Https => "are encrypted",
     };
+    let given = given.name();
     Some(format!(
-        "--health-protocol {} was given, but health checks of {} {what}: conclusions rest on what is seen",
-        given.name(),
-        list(&labels)
+        "--health-protocol {given} was given, but health checks of {labels} {what}: conclusions rest on what is seen"
     ))
 }
 

@@ -50,8 +50,6 @@ pub fn targets(settings: &Settings, home: Home) -> (Check, Vec<String>) {
 /// Whether somebody there listens on a named port, for others than itself.
 fn is_target(path: &str, settings: &Settings) -> bool {
     let Ok(namespace) = Namespace::named(path) else { return false };
-    let listeners = namespace.run(sockets::listeners);
-    let all = listeners.into_iter().flatten().flatten();
-    let mut others = all.filter(|listener| !listener.address.is_loopback());
-    others.any(|listener| settings.ports.contains(&listener.port))
+    let Ok(Ok(listeners)) = namespace.run(sockets::listeners) else { return false };
+    !sockets::listened(&listeners, &settings.ports).is_empty()
 }

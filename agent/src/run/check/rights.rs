@@ -26,10 +26,22 @@ pub fn checks(settings: &Settings, home: Home) -> Vec<Check> {
     checks.push(capability("cap_perfmon", Capability::Perfmon, home, &Code::ALL));
     checks.push(capability("cap_net_admin", Capability::NetAdmin, home, &Code::ALL));
     if !settings.namespaces.is_empty() || settings.all_namespaces {
-        checks.push(joining(home));
+        checks.push(joining(
+            "cap_sys_admin",
+            Capability::SysAdmin,
+            home,
+            "other namespaces can be entered",
+            (State::Fail, "other network namespaces cannot be entered"),
+        ));
     }
     if settings.all_namespaces {
-        checks.push(seeing_others(home));
+        checks.push(joining(
+            "cap_sys_ptrace",
+            Capability::SysPtrace,
+            home,
+            "every process shows its namespace",
+            (State::Warn, "namespaces of processes with more rights than the agent are not followed"),
+        ));
     }
     checks.push(btf(&settings.btf, home));
     checks.push(tracefs());
@@ -59,32 +71,14 @@ fn capability(id: &str, wanted: Capability, home: Home, blind: &[Code]) -> Check
     }
 }
 
-fn joining(home: Home) -> Check {
-    match rights::held_as(Capability::SysAdmin) {
-        Ok(Some(_)) => {
-            Check::pass("cap_sys_admin", "CAP_SYS_ADMIN is there: other namespaces can be entered")
+/// What following other namespaces takes: whether it is held, what that allows, and what is lost without it.
+fn joining(id: &str, wanted: Capability, home: Home, allows: &str, (without, lost): (State, &str)) -> Check {
+    let name = wanted.name();
+    match rights::held_as(wanted) {
+        Ok(Some(_)) => Check::pass(id, format!("{name} is there: {allows}")),
+        _ => {
+            Check::lacks(without, id, format!("{name} is missing: {lost}"), home.joining()).blinds(&Code::ALL)
         }
-        _ => Check::lacks(
-            State::Fail,
-            "cap_sys_admin",
-            "CAP_SYS_ADMIN is missing: other network namespaces cannot be entered",
-            home.joining(),
-        )
-        .blinds(&Code::ALL),
-    }
-}
-
-/// To read the namespace of a process that may do more than the agent.
-fn seeing_others(home: Home) -> Check {
-    match rights::held_as(Capability::SysPtrace) {
-        Ok(Some(_)) => Check::pass("cap_sys_ptrace", "CAP_SYS_PTRACE is there: every process shows its namespace"),
-        _ => Check::lacks(
-            State::Warn,
-            "cap_sys_ptrace",
-            "CAP_SYS_PTRACE is missing: namespaces of processes with more rights than the agent are not followed",
-            home.joining(),
-        )
-        .blinds(&Code::ALL),
     }
 }
 
