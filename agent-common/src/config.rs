@@ -79,6 +79,8 @@ pub struct Target {
     pub sock_family: u32,
     /// `sock_common.skc_num`: local port, host order
     pub sock_local_port: u32,
+    /// `inet_sock.inet_sport`: local port of a connection, network order
+    pub sock_own_port: u32,
     /// `sock_common.skc_dport`: peer port, network order
     pub sock_peer_port: u32,
     /// `sock_common.skc_daddr`
@@ -93,7 +95,7 @@ pub struct Target {
     pub tcp_bytes_sent: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 4 * 28);
+const _: () = assert!(size_of::<Target>() == 4 * 29);
 
 /// An offset or argument that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
@@ -120,6 +122,7 @@ impl Target {
         sock_net: ABSENT,
         sock_family: ABSENT,
         sock_local_port: ABSENT,
+        sock_own_port: ABSENT,
         sock_peer_port: ABSENT,
         sock_peer4: ABSENT,
         sock_peer6: ABSENT,

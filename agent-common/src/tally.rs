@@ -129,9 +129,11 @@ pub struct Loss {
     pub elsewhere: u64,
     /// SYNs of NLB nodes for unwatched ports not recorded because their table was full.
     pub strays: u64,
+    /// Connections that began like a health check and were not recorded because their table was full.
+    pub probes: u64,
 }
 
-const _: () = assert!(size_of::<Loss>() == 24);
+const _: () = assert!(size_of::<Loss>() == 32);
 
 /// How many source addresses without a tally of their own a CPU remembers at a time.
 pub const RECENT_CELLS: usize = 64;

@@ -23,7 +23,14 @@ impl Socket {
         self.0.load(fact!(sock_net) as usize).and_then(namespace_inode) == Some(fact!(netns_inode))
     }
 
-    /// Local port, host order.
+    /// Local port of a connection, host order. `skc_num` is 0 by the time a cut connection is said to be closed:
+    /// `tcp_set_state` gives the port back before (net/ipv4/tcp.c, v6.1).
+    #[inline(always)]
+    pub fn own_port(&self) -> Option<u16> {
+        self.0.load(fact!(sock_own_port) as usize).map(u16::from_be)
+    }
+
+    /// Local port of a request socket, host order.
     #[inline(always)]
     pub fn local_port(&self) -> Option<u16> {
         self.0.load(fact!(sock_local_port) as usize)

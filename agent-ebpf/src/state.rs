@@ -51,7 +51,7 @@ pub fn record(context: &RawTracePointContext) {
 
 #[inline(always)]
 fn count_opened(socket: &Socket) -> Option<()> {
-    let port = socket.local_port()?;
+    let port = socket.own_port()?;
     match ports::any(port) {
         Some(port_index) => tallies::add_established(source::slot(&socket.peer()?), port_index),
         None if control::hunts_translation() => elsewhere::add(source::slot(&socket.peer()?), port),
@@ -64,7 +64,7 @@ fn count_opened(socket: &Socket) -> Option<()> {
 /// application that hangs leaves the socket open.
 #[inline(always)]
 fn count_given_up(socket: &Socket) -> Option<()> {
-    let port_index = ports::any(socket.local_port()?)?;
+    let port_index = ports::any(socket.own_port()?)?;
     let (received, sent) = socket.bytes()?;
     if sent > 0 || received <= 1 {
         return None;
@@ -82,7 +82,7 @@ fn count_given_up(socket: &Socket) -> Option<()> {
 /// A TCP health check is of the second kind, whether it ends with FIN or RST; an HTTP health check is known by its begin.
 #[inline(always)]
 fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
-    let port_index = ports::any(socket.local_port()?)?;
+    let port_index = ports::any(socket.own_port()?)?;
     let (received, sent) = socket.bytes()?;
     let aborted_here = new == CLOSE && socket.error() == 0;
     // The peer's FIN counts as one byte received.

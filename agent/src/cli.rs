@@ -163,6 +163,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
             AttachArg::Clsact => AttachMode::Clsact,
         },
         drop_entries: hidden.drop_entries,
+        probe_entries: hidden.probe_entries,
         record_evidence: hidden.record_evidence,
         #[cfg(debug_assertions)]
         panic_after: hidden.panic_after,

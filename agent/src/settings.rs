@@ -96,6 +96,8 @@ pub struct Settings {
     pub attach: AttachMode,
     /// Entries of the drop table.
     pub drop_entries: u32,
+    /// Entries of the table of connections that began like a health check.
+    pub probe_entries: u32,
     /// Where to write what every conclusion rests on.
     pub record_evidence: Option<PathBuf>,
     /// Panic after this time, for tests that nothing is left behind then.

@@ -51,6 +51,18 @@ rows! {
         ..HEALTHY
     };
 
+    health_checks_wait_in_vain_and_reset => Row {
+        speech: Speech::Http,
+        probes_reset: true,
+        listen: |plan| {
+            Some(Listen { answer: Answer::HealthNever, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        expected: |plan| vec![Expected::of_probes("probe_timeout", "proven", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     the_application_closes_without_an_answer => Row {
         speech: Speech::Http,
         listen: |plan| {

@@ -10,6 +10,7 @@ use std::{
 
 use lab::{
     agent::{Agent, Ended, words},
+    descriptors,
     plan::{Family, Plan},
     shell,
     topology::Topology,
@@ -26,10 +27,7 @@ fn lab() -> Topology {
 
 /// Ids of the programs that a process has loaded, from the descriptors it holds.
 fn programs_of(process: u32) -> Vec<u64> {
-    let descriptors = std::fs::read_dir(format!("/proc/{process}/fdinfo")).expect("a living process");
-    let texts = descriptors.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
-    let id = |text: String| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
-    let mut ids: Vec<u64> = texts.filter_map(id).collect();
+    let mut ids = descriptors::numbers(process, "prog_id:");
     ids.sort_unstable();
     ids.dedup();
     ids

@@ -60,22 +60,13 @@ fn no_program_keeps_the_verifier_long() {
     let mut agent = start(&node, "");
     let task = node.task();
     wait_watched(&mut agent, "the task", &addresses([&task]));
-    let verified = verified(agent.id());
+    // Instructions that the verifier followed in each program.
+    let verified = lab::descriptors::numbers(agent.id(), "verified_insns:");
     drop(agent);
     // The file says so since 5.16.
     let Some(most) = verified.iter().max() else { return };
     assert!(*most < 60_000, "instructions that the verifier followed, by program: {verified:?}");
     assert!(verified.iter().sum::<u64>() < 200_000, "{verified:?}");
-}
-
-/// Instructions that the verifier followed in each program that this process holds.
-fn verified(process: u32) -> Vec<u64> {
-    let entries = fs::read_dir(format!("/proc/{process}/fdinfo")).expect("its descriptors");
-    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
-    let count = |text: String| {
-        text.lines().find_map(|line| line.strip_prefix("verified_insns:")?.trim().parse().ok())
-    };
-    texts.filter_map(count).collect()
 }
 
 /// CPU time so far.

@@ -19,7 +19,7 @@ use crate::{
     turns,
 };
 
-fn lost(ended: &Ended, kind: &str) -> u64 {
+pub fn lost(ended: &Ended, kind: &str) -> u64 {
     let line = ended.lines.iter().rev().find(|line| line["kind"] == "loss").expect("a line about loss");
     line[kind].as_u64().expect("a count")
 }

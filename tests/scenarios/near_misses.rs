@@ -54,6 +54,22 @@ rows! {
         ..HEALTHY
     };
 
+    /// Connect and reset: served all the same.
+    health_checks_over_tcp_end_with_a_reset => Row { probes_reset: true, ..HEALTHY };
+    health_checks_over_tcp_end_with_a_reset_behind_shared_addresses => Row {
+        clients: ClientPath::Translated,
+        probes_reset: true,
+        expected: |plan| vec![Expected::shared(plan)],
+        ..HEALTHY
+    };
+    health_checks_over_http_end_with_a_reset => Row {
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        probes_reset: true,
+        expected: |plan| vec![Expected::shared(plan)],
+        ..HEALTHY
+    };
+
     /// The health check goes to a port that nobody told the agent of. Clients come, with the nodes' addresses, and are
     /// served; not one connection is a health check. That is suspicious, and no more.
     clients_of_the_nodes_come_and_health_checks_go_elsewhere => Row {

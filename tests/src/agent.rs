@@ -269,10 +269,11 @@ pub fn run(namespace: &Netns, arguments: &[&str]) -> Ended {
     Agent::start(namespace, &arguments).wait_end()
 }
 
-/// Findings and changes of the verdict, a short line each: what came before may be too long to be shown whole.
+/// Changes of findings and of the verdict, a short line each: what came before may be too long to be shown whole.
 fn in_short(lines: &[Value]) -> String {
     let told = |line: &Value| {
         let fields: &[&str] = match line["kind"].as_str()? {
+            "finding" if line["state"] == "ongoing" => return None,
             "finding" => &["time", "code", "state", "severity", "confidence", "class", "sources"],
             "verdict" => &["time", "state"],
             _ => return None,

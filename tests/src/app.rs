@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream},
     os::fd::AsRawFd as _,
     sync::{
         Arc,
@@ -128,6 +128,8 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.dismiss();
+        // Closing alone is not enough: a child between fork and exec, of whatever test, holds the descriptor, too.
+        let _it_listens_no_more = self.listener.shutdown(Shutdown::Both);
     }
 }
 

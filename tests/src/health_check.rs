@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::{nlb::Check, proxy_protocol, tls};
 
@@ -32,13 +32,15 @@ pub struct Habits {
     pub proxy_protocol: bool,
     /// What HTTP and HTTPS checks ask for.
     pub path: &'static str,
+    /// Ends a check with RST in place of FIN.
+    pub resets: bool,
     /// How far a probe may be off its time, in percent of the interval.
     pub jitter_percent: u32,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Self { proxy_protocol: false, path: "/", jitter_percent: 0 }
+        Self { proxy_protocol: false, path: "/", resets: false, jitter_percent: 0 }
     }
 }
 
@@ -50,6 +52,9 @@ pub fn probe(address: IpAddr, target: SocketAddr, check: &Check, habits: &Habits
 fn attempt(address: IpAddr, target: SocketAddr, check: &Check, habits: &Habits) -> std::io::Result<bool> {
     let mut stream = connect(address, target, check.timeout)?;
     stream.set_read_timeout(Some(check.timeout))?;
+    if habits.resets {
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    }
     if habits.proxy_protocol {
         stream.write_all(&proxy_protocol::local())?;
     }

@@ -23,6 +23,7 @@ pub mod app;
 pub mod aws;
 pub mod client;
 pub mod conntrack;
+pub mod descriptors;
 pub mod flood;
 pub mod forwarder;
 pub mod frame;

@@ -50,7 +50,8 @@ impl Unattached {
         // No namespace has the number zero, so the tracepoints count nothing meanwhile.
         let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
         let capacity = sources.capacity();
-        let sizes = Sizes { slots: capacity, ports: 1, drops: 16, trie4: capacity, trie6: capacity };
+        let sizes =
+            Sizes { slots: capacity, ports: 1, drops: 16, probes: 16, trie4: capacity, trie6: capacity };
         let mut programs = Programs::load(&target, &sizes, facts.usable())?;
         let mut maps = Maps::take(&mut programs.object, 1)?;
         maps.write_ports(&[port], &[])?;

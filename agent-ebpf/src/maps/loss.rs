@@ -34,3 +34,12 @@ pub fn add_stray() {
         unsafe { atomic::add_one(&raw mut (*loss).strays) };
     }
 }
+
+/// A connection that began like a health check found the table full.
+#[inline(always)]
+pub fn add_probe() {
+    if let Some(loss) = LOSS.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { atomic::add_one(&raw mut (*loss).probes) };
+    }
+}

@@ -1,13 +1,18 @@
 //! Connections that said to be a health check and have not ended yet.
 
 use agent_common::tally::{ConnectionKey, PROBE_ASKED, PROBE_IS_OVER, ProbeState};
-use aya_ebpf::{btf_maps::LruHashMap, helpers, macros::btf_map};
+use aya_ebpf::{btf_maps::HashMap, helpers, macros::btf_map};
 
-/// The oldest goes when it is full: an NLB's nodes hold a handful at a time.
+use crate::maps::loss;
+
+/// An NLB's nodes hold a handful at a time. No LRU map: it throws out without a word, and long before it is full where there
+/// are many CPUs, each of which keeps up to 128 free entries to itself (kernel/bpf/bpf_lru_list.c, v6.1). Userspace sets
+/// the size, and takes out what was left in it by a run that the kernel skipped.
 #[btf_map]
-static PROBES: LruHashMap<ConnectionKey, ProbeState, 4096> = LruHashMap::new();
+static PROBES: HashMap<ConnectionKey, ProbeState, 4096> = HashMap::new();
 
-/// Remembers one. A second segment that says so changes nothing, but for a request behind its proxy protocol header.
+/// Remembers one; one that finds no place is counted as lost. A second segment that says so changes nothing, but for a
+/// request behind its proxy protocol header.
 #[inline(always)]
 pub fn remember(key: &ConnectionKey, asks: bool) {
     let marks = if asks { PROBE_ASKED } else { 0 };
@@ -18,8 +23,9 @@ pub fn remember(key: &ConnectionKey, asks: bool) {
     }
     // SAFETY: the helper takes no argument and only reads a clock.
     let began_nanoseconds = unsafe { helpers::generated::bpf_ktime_get_ns() };
-    // An LRU map makes room; it fails only when every entry is in use by another CPU at this very moment.
-    let _ = PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, marks }, 0);
+    if PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, marks }, 0).is_err() {
+        loss::add_probe();
+    }
 }
 
 /// What is known of one.

@@ -262,6 +262,9 @@ pub struct HiddenArgs {
     /// Size of the table of drops, for tests of its overflow
     #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub drop_entries: u32,
+    /// Size of the table of connections that began like a health check, for tests of its overflow
+    #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub probe_entries: u32,
     /// Write what every conclusion rests on to this file, to replay it in tests
     #[arg(long, hide = true, value_name = "P")]
     pub record_evidence: Option<PathBuf>,

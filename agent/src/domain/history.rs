@@ -279,12 +279,12 @@ impl History {
         self.latest.loss
     }
 
-    /// Whether what was lost may be what a conclusion of this moment lacks: a skipped run concerns its own time, a table
-    /// that was full once lacks whatever came later.
+    /// Whether what was lost may be what a conclusion of this moment lacks: a run that was skipped and a connection that
+    /// found no place concern their own time, a table of sums that was full once lacks whatever came later.
     pub fn lacks_records(&self, now: Duration) -> bool {
         let from = now.saturating_sub(self.window());
         let loss = self.latest.loss;
-        self.host.skipped_runs_since(from) || loss.drops + loss.elsewhere + loss.strays + loss.sources > 0
+        self.host.missed_since(from) || loss.drops + loss.elsewhere + loss.strays + loss.sources > 0
     }
 
     /// Connections completed on unwatched local ports: (slot, local port) and how many.

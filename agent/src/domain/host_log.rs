@@ -16,8 +16,8 @@ use crate::domain::{
 struct Step {
     at: Duration,
     counters: HostCounters,
-    /// Runs of a program of the agent that the kernel skipped.
-    skipped_runs: u64,
+    /// What the programs did not record of it.
+    missed: u64,
     full_listeners: Vec<Listener>,
     /// Connections that waited to be accepted and how many may, by local port; ports where none did are left out.
     waiting: BTreeMap<u16, (u32, u32)>,
@@ -56,10 +56,7 @@ impl HostLog {
         let mut step = Step {
             at: sample.at,
             counters: sample.host.since(&before.map_or(sample.host, |before| before.host)),
-            skipped_runs: growth(
-                sample.loss.recursion_misses,
-                before.map_or(0, |before| before.loss.recursion_misses),
-            ),
+            missed: growth(missed(sample), before.map_or(0, missed)),
             ..Step::default()
         };
         for listener in sample.listeners.iter().flatten().filter(|listener| watched(listener.port)) {
@@ -86,9 +83,9 @@ impl HostLog {
         sum
     }
 
-    /// Whether the kernel skipped runs of a program of the agent after `from`.
-    pub fn skipped_runs_since(&self, from: Duration) -> bool {
-        self.since(from).any(|step| step.skipped_runs > 0)
+    /// Whether something that happened after `from` was not recorded.
+    pub fn missed_since(&self, from: Duration) -> bool {
+        self.since(from).any(|step| step.missed > 0)
     }
 
     /// The listener on a local port that was over its limit after `from`, the fullest reading.
@@ -105,4 +102,9 @@ impl HostLog {
         let unbroken = self.steps.iter().rev().take_while(|step| step.waiting.contains_key(&local_port));
         Some(Waiting { since: unbroken.last()?.at, backlog, limit })
     }
+}
+
+/// Runs of a program that the kernel skipped, and connections that found no place.
+const fn missed(sample: &Sample) -> u64 {
+    sample.loss.recursion_misses + sample.loss.probes
 }

@@ -92,6 +92,8 @@ pub struct Loss {
     pub elsewhere: u64,
     /// SYNs of NLB nodes for unwatched ports that found their table full.
     pub strays: u64,
+    /// Connections that began like a health check and found their table full.
+    pub probes: u64,
     /// Times a program of ours was skipped because it would have interrupted itself.
     pub recursion_misses: u64,
     /// NLB sources that got no tally of their own because there was no slot left.
@@ -108,6 +110,7 @@ impl Loss {
         self.drops
             + self.elsewhere
             + self.strays
+            + self.probes
             + self.recursion_misses
             + self.sources
             + self.output_lines

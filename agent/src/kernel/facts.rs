@@ -82,6 +82,7 @@ impl KernelFacts {
             sock_net: at("sock_common", &["skc_net", "net"]),
             sock_family: at("sock_common", &["skc_family"]),
             sock_local_port: at("sock_common", &["skc_num"]),
+            sock_own_port: at("inet_sock", &["inet_sport"]),
             sock_peer_port: at("sock_common", &["skc_dport"]),
             sock_peer4: at("sock_common", &["skc_daddr"]),
             sock_peer6: at("sock_common", &["skc_v6_daddr"]),
@@ -118,6 +119,7 @@ impl KernelFacts {
         let socket = [
             facts.sock_family,
             facts.sock_local_port,
+            facts.sock_own_port,
             facts.sock_peer_port,
             facts.sock_peer4,
             facts.sock_peer6,

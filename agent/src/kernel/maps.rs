@@ -25,7 +25,7 @@ use crate::{
         class::Role,
         sources::{Source, SourceTable},
     },
-    kernel::senders::Senders,
+    kernel::{probe_table::ProbeTable, senders::Senders},
 };
 
 /// A map is missing or refuses.
@@ -54,6 +54,8 @@ pub struct Maps {
     loss: PerCpuArray<MapData, Loss>,
     /// Senders by address.
     pub senders: Senders,
+    /// Connections that began like a health check.
+    pub probes: ProbeTable,
     ports: Array<MapData, PortTable>,
     control: Array<MapData, Control>,
     prefixes: Array<MapData, PrefixTable>,
@@ -90,6 +92,7 @@ impl Maps {
             strays: take(object, "STRAYS")?,
             loss: take(object, "LOSS")?,
             senders: Senders::take(object)?,
+            probes: ProbeTable::take(object)?,
             ports: take(object, "PORTS")?,
             control: take(object, "CONTROL")?,
             prefixes: take(object, "PREFIXES")?,
@@ -264,6 +267,7 @@ impl Maps {
             drops: sum.drops + one.drops,
             elsewhere: sum.elsewhere + one.elsewhere,
             strays: sum.strays + one.strays,
+            probes: sum.probes + one.probes,
         }))
     }
 }

@@ -21,6 +21,7 @@ pub mod nftables;
 pub mod node;
 pub mod observer;
 pub mod privileges;
+pub mod probe_table;
 mod procfs;
 pub mod programs;
 mod reading;

@@ -85,6 +85,8 @@ pub struct Options<'a> {
     pub learns: bool,
     /// Entries of the drop table.
     pub drop_entries: u32,
+    /// Entries of the table of connections that began like a health check.
+    pub probe_entries: u32,
 }
 
 /// Watches one target until dropped.
@@ -129,6 +131,7 @@ impl Observer {
             slots: sources.capacity(),
             ports: port_count,
             drops: options.drop_entries,
+            probes: options.probe_entries,
             trie4: sources.capacity(),
             trie6: sources.capacity(),
         };
@@ -251,6 +254,7 @@ impl Observer {
         let elsewhere = by_slot_and_port(self.maps.elsewhere()?);
         let strays = by_slot_and_port(self.maps.strays()?);
         let loss = self.maps.loss()?;
+        self.maps.probes.make_room(loss.probes)?;
         let Reading { at, link, mut host, conntrack, listeners, foreign_tc, tallies } = reading;
         host.interface_packets = link.received_packets;
         let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
@@ -269,6 +273,7 @@ impl Observer {
                 drops: loss.drops,
                 elsewhere: loss.elsewhere,
                 strays: loss.strays,
+                probes: loss.probes,
                 recursion_misses: self.recursion_misses(),
                 sources: self.lost_sources,
                 output_lines: 0,

@@ -40,6 +40,8 @@ pub struct Sizes {
     pub ports: u32,
     /// (source, port, reason) combinations whose drops are told apart.
     pub drops: u32,
+    /// Connections that began like a health check and have not ended.
+    pub probes: u32,
     /// IPv4 prefixes in the trie, when there are too many to scan.
     pub trie4: u32,
     /// IPv6 prefixes in the trie.
@@ -103,6 +105,7 @@ impl Programs {
             .map_max_entries("TALLIES", sizes.slots * sizes.ports)
             .map_max_entries("MANNERS", sizes.slots * sizes.ports)
             .map_max_entries("DROPS", sizes.drops)
+            .map_max_entries("PROBES", sizes.probes)
             .map_max_entries("TRIE4", sizes.trie4.max(1))
             .map_max_entries("TRIE6", sizes.trie6.max(1))
             .map_max_entries("AYA_LOGS", if debugging { 1 << 17 } else { 1 << 12 })

@@ -234,6 +234,7 @@ pub fn loss(head: Head<'_>, loss: Loss) -> String {
         "drops": loss.drops,
         "elsewhere": loss.elsewhere,
         "strays": loss.strays,
+        "probes": loss.probes,
         "recursion_misses": loss.recursion_misses,
         "sources": loss.sources,
         "output_lines": loss.output_lines,

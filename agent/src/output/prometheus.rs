@@ -177,11 +177,12 @@ fn conclusions(page: &mut Page, targets: &[Target<'_>]) {
     }
     page.family("hct_lost_total", "counter", "What the agent itself failed to record.");
     for (target, observed) in observed(targets) {
-        let Loss { drops, elsewhere, strays, recursion_misses, sources, .. } = observed.loss;
+        let Loss { drops, elsewhere, strays, probes, recursion_misses, sources, .. } = observed.loss;
         for (what, count) in [
             ("drops", drops),
             ("elsewhere", elsewhere),
             ("strays", strays),
+            ("probes", probes),
             ("recursion_misses", recursion_misses),
             ("sources", sources),
         ] {

@@ -144,7 +144,7 @@ fn visit(path: &Path, look: &mut impl FnMut(&Path, &str)) {
 #[test]
 fn what_the_schema_does_not_know_is_refused() {
     let good = json!({
-        "schema": 1, "time": "2026-11-25T16:00:00.000Z", "kind": "loss", "interface": "eth0", "drops": 0, "elsewhere": 0, "strays": 0,
+        "schema": 1, "time": "2026-11-25T16:00:00.000Z", "kind": "loss", "interface": "eth0", "drops": 0, "elsewhere": 0, "strays": 0, "probes": 0,
         "recursion_misses": 0, "sources": 0, "output_lines": 0, "shipping_lines": 0,
     });
     hold(&good);

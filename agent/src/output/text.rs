@@ -225,7 +225,7 @@ fn loss(report: &Report<'_>) -> String {
         "loss: {} drops and {} connections not recorded (table full), {} hook runs skipped, {} sources without a tally, \
          {} lines of output that nobody read, {} that did not reach CloudWatch Logs",
         loss.drops,
-        loss.elsewhere + loss.strays,
+        loss.elsewhere + loss.strays + loss.probes,
         loss.recursion_misses,
         loss.sources,
         loss.output_lines,

@@ -48,6 +48,7 @@ impl Prepared {
             attach: settings.attach,
             learns: settings.nlbs.is_empty(),
             drop_entries: settings.drop_entries,
+            probe_entries: settings.probe_entries,
         };
         let observer = privileges::with(Power::Load, || Observer::start(target, &sources, &options));
         Hooked { observer, sources, choices, recorder }

@@ -47,6 +47,7 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
         attach: settings.attach,
         learns: false,
         drop_entries: settings.drop_entries,
+        probe_entries: settings.probe_entries,
     };
     let started = privileges::with(Power::Load, || Observer::start(target, &SourceTable::new(2), &options));
     match started {
