@@ -67,6 +67,9 @@ fn asks_at_every_look() -> bool {
 /// Only the first thread may do anything, and that is this; nothing can be had back.
 #[track_caller]
 fn keeps(process: u32, permitted: u64, in_force: u64) {
+    // A thread that has just begun gives up what it came with as the first thing it does.
+    let has_begun = || threads(process).1.iter().all(|thread| thread.may("CapPrm") == 0);
+    lab::wait::until("every other thread to give up what it came with", PATIENCE, has_begun);
     let (first, others) = threads(process);
     assert_eq!(first.may("CapPrm"), permitted, "permitted to {first:?}");
     assert_eq!(first.may("CapEff"), in_force, "in force for {first:?}");
