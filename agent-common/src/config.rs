@@ -97,6 +97,9 @@ pub struct Target {
 
 const _: () = assert!(size_of::<Target>() == 4 * 29);
 
+/// How many targets share one program per tracepoint; more have their own.
+pub const SEATS: usize = 1024;
+
 /// An offset or argument that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 

@@ -17,10 +17,16 @@ impl Socket {
         Self(Kernel(address))
     }
 
+    /// Inode number of its network namespace.
+    #[inline(always)]
+    pub fn namespace(&self) -> Option<u32> {
+        self.0.load(fact!(sock_net) as usize).and_then(namespace_inode)
+    }
+
     /// Whether it belongs to the target's network namespace.
     #[inline(always)]
     pub fn in_target(&self) -> bool {
-        self.0.load(fact!(sock_net) as usize).and_then(namespace_inode) == Some(fact!(netns_inode))
+        self.namespace() == Some(fact!(netns_inode))
     }
 
     /// Local port of a connection, host order. `skc_num` is 0 by the time a cut connection is said to be closed:
@@ -78,14 +84,19 @@ impl Packet {
         Self(Kernel(address))
     }
 
-    /// Whether it belongs to the target's network namespace. The device is missing on SYN-ACKs dropped in an output
-    /// chain, the socket on SYN cookies: take whichever is there, the route last.
+    /// Inode number of its network namespace. The device is missing on SYN-ACKs dropped in an output chain, the socket on
+    /// SYN cookies: take whichever is there, the route last.
+    #[inline(always)]
+    pub fn namespace(&self) -> Option<u32> {
+        device_namespace(self.pointer(fact!(skb_dev)))
+            .or_else(|| socket_namespace(self.pointer(fact!(skb_sk))))
+            .or_else(|| device_namespace(member(self.route(), fact!(dst_dev))))
+    }
+
+    /// Whether it belongs to the target's network namespace.
     #[inline(always)]
     pub fn in_target(&self) -> bool {
-        let inode = device_namespace(self.pointer(fact!(skb_dev)))
-            .or_else(|| socket_namespace(self.pointer(fact!(skb_sk))))
-            .or_else(|| device_namespace(member(self.route(), fact!(dst_dev))));
-        inode == Some(fact!(netns_inode))
+        self.namespace() == Some(fact!(netns_inode))
     }
 
     /// The route's `dst_entry`, or 0. The lowest bit only says whether a reference is held.

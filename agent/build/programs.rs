@@ -12,7 +12,7 @@ use aya_build::{Package, Toolchain};
 /// The crates that use unstable features. Naming them, rather than allowing such features everywhere, is also what
 /// keeps aya-build from asking for `-Z build-std`.
 const UNSTABLE_CRATES: &str =
-    "aya_ebpf,aya_ebpf_bindings,aya_ebpf_cty,agent_ebpf,agent_programs,lab_programs";
+    "aya_ebpf,aya_ebpf_bindings,aya_ebpf_cty,agent_ebpf,agent_programs,agent_dispatch,lab_programs";
 
 /// Builds the package `name` in the directory `below` the directory of the package whose build script this is.
 ///

@@ -135,6 +135,11 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Whether this process may watch several targets at once.
+    pub const fn has_several_targets(&self) -> bool {
+        self.all_namespaces || self.namespaces.len() > 1
+    }
+
     /// Checks what no single flag can know.
     ///
     /// # Errors
@@ -144,7 +149,7 @@ impl Settings {
         if self.all_namespaces && self.ports.is_empty() {
             return Err(SettingsError::AllWithoutPort);
         }
-        if self.record_evidence.is_some() && (self.all_namespaces || self.namespaces.len() > 1) {
+        if self.record_evidence.is_some() && self.has_several_targets() {
             return Err(SettingsError::ManyToRecord);
         }
         let count = self.all_ports(&self.ports).len();

@@ -1,14 +1,21 @@
 //! How soon a node agent watches what begins to listen.
 
 use std::{
+    collections::BTreeSet,
     fs,
     time::{Duration, Instant},
 };
 
-use lab::node::{Node, Task};
+use lab::{
+    descriptors,
+    node::{Node, Task},
+};
+
+use serde_json::Value;
 
 use crate::{
-    node::{addresses, start, wait_watched},
+    node::{address_of, addresses, start, wait_watched},
+    row::PATIENCE,
     turns,
 };
 
@@ -61,12 +68,36 @@ fn no_program_keeps_the_verifier_long() {
     let task = node.task();
     wait_watched(&mut agent, "the task", &addresses([&task]));
     // Instructions that the verifier followed in each program.
-    let verified = lab::descriptors::numbers(agent.id(), "verified_insns:");
+    let verified = descriptors::numbers(agent.id(), "verified_insns:");
     drop(agent);
     // The file says so since 5.16.
     let Some(most) = verified.iter().max() else { return };
     assert!(*most < 60_000, "instructions that the verifier followed, by program: {verified:?}");
     assert!(verified.iter().sum::<u64>() < 200_000, "{verified:?}");
+}
+
+/// A tracepoint belongs to the host: with a program of each target on it, every event of the host would run them all.
+#[test]
+fn all_targets_share_one_program_per_tracepoint() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let mut agent = start(&node, "");
+    let tasks: Vec<Task> = (0..3).map(|_| node.task()).collect();
+    wait_watched(&mut agent, "all of them", &addresses(&tasks));
+    let hooked_up = || descriptors::texts(agent.id()).filter(|text| text.contains("raw_tracepoint")).count();
+    assert_eq!(hooked_up(), 3);
+    // Who comes into the place of another is counted, and the other is not.
+    drop(tasks);
+    let tasks: Vec<Task> = (0..3).map(|_| node.task()).collect();
+    wait_watched(&mut agent, "those who came later", &addresses(&tasks));
+    let probes = node.probe(&tasks, Duration::from_millis(300));
+    agent.wait_until("each to be served", PATIENCE, |lines| {
+        let is_served = |line: &Value| line["kind"] == "report" && line["served"].as_u64() > Some(0);
+        let served = lines.iter().enumerate().filter(|(_, line)| is_served(line));
+        let served: BTreeSet<_> = served.map(|(at, line)| address_of(&line["netns"], &lines[..at])).collect();
+        served.is_superset(&addresses(&tasks)).then_some(())
+    });
+    drop(probes);
 }
 
 /// CPU time so far.

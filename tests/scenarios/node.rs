@@ -52,7 +52,7 @@ fn watched(lines: &[Value]) -> BTreeSet<String> {
 }
 
 /// Address of the target whose lines name this namespace: of the latest, because a path may be used again.
-fn address_of(netns: &Value, lines: &[Value]) -> String {
+pub fn address_of(netns: &Value, lines: &[Value]) -> String {
     let start = lines.iter().rev().find(|line| line["kind"] == "start" && line["netns"] == *netns);
     start.and_then(|start| start["address"].as_str()).unwrap_or_default().to_owned()
 }

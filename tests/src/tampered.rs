@@ -38,9 +38,11 @@ impl Copied {
     pub fn refused(namespace: &Netns, programs: &[&str]) -> Self {
         let mut bytes = fs::read(binary()).expect("reading the agent's binary");
         for program in programs {
-            let place =
-                entry(&bytes, program).unwrap_or_else(|| panic!("the agent holds no program {program}"));
-            bytes[place..place + NONSENSE.len()].copy_from_slice(&NONSENSE);
+            let places = entries(&bytes, program);
+            assert!(!places.is_empty(), "the agent holds no program {program}");
+            for place in places {
+                bytes[place..place + NONSENSE.len()].copy_from_slice(&NONSENSE);
+            }
         }
         let mode = fs::metadata(binary()).expect("asking for its rights").permissions();
         let path = fresh();
@@ -69,19 +71,23 @@ fn fresh() -> PathBuf {
     std::env::temp_dir().join(format!("hct-agent-{}-{}", process::id(), fastrand::u32(..)))
 }
 
-/// Where the first instruction of a program is: the object with the programs is a part of the binary.
-fn entry(binary: &[u8], program: &str) -> Option<usize> {
-    let mut next = 0;
+/// Where the first instructions of the programs of this name are: the objects with programs are parts of the binary.
+fn entries(binary: &[u8], program: &str) -> Vec<usize> {
+    let (mut entries, mut next) = (Vec::new(), 0);
     while let Some(found) = binary[next..].windows(MAGIC.len()).position(|window| window == MAGIC) {
         let begin = next + found;
         next = begin + MAGIC.len();
         if binary.get(begin + MACHINE..begin + MACHINE + 2) != Some(&EM_BPF.to_le_bytes()[..]) {
             continue;
         }
-        let Ok(object) = ElfFile::<FileHeader64<LittleEndian>>::parse(&binary[begin..]) else { continue };
-        let symbol = object.symbols().find(|symbol| symbol.name() == Ok(program))?;
-        let section = object.section_by_index(symbol.section_index()?).ok()?;
-        return Some(begin + section.file_range()?.0 as usize + symbol.address() as usize);
+        entries.extend(entry(&binary[begin..], program).map(|place| begin + place));
     }
-    None
+    entries
+}
+
+fn entry(object: &[u8], program: &str) -> Option<usize> {
+    let object = ElfFile::<FileHeader64<LittleEndian>>::parse(object).ok()?;
+    let symbol = object.symbols().find(|symbol| symbol.name() == Ok(program))?;
+    let section = object.section_by_index(symbol.section_index()?).ok()?;
+    Some(section.file_range()?.0 as usize + symbol.address() as usize)
 }

@@ -52,7 +52,7 @@ impl Unattached {
         let capacity = sources.capacity();
         let sizes =
             Sizes { slots: capacity, ports: 1, drops: 16, probes: 16, trie4: capacity, trie6: capacity };
-        let mut programs = Programs::load(&target, &sizes, facts.usable())?;
+        let mut programs = Programs::load(&target, &sizes, facts.usable(), false)?;
         let mut maps = Maps::take(&mut programs.object, 1)?;
         maps.write_ports(&[port], &[])?;
         maps.write_sources(&sources)?;

@@ -77,6 +77,14 @@ pub(super) fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
     move |source| MapAccessError::Access { name, source }
 }
 
+/// A removal, which is a success when there is nothing to remove.
+pub(super) fn if_there(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 impl Maps {
     /// Takes the maps out of a loaded object.
     ///

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod btf;
 pub mod clsact;
 pub mod counters;
+pub mod dispatcher;
 pub mod ethtool;
 pub mod facts;
 pub mod interface;

@@ -1,11 +1,6 @@
 //! Everything about one target: loads, attaches, reads, detaches.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, AsRawFd as _},
-    path::Path,
-    time::Instant,
-};
+use std::{io, os::fd::RawFd, path::Path, time::Instant};
 
 use agent_common::{config::Target as TargetFacts, drop::ElsewhereKey};
 use aya_log::EbpfLogger;
@@ -81,6 +76,8 @@ pub struct Options<'a> {
     pub btf: &'a Path,
     /// tcx or clsact.
     pub attach: AttachMode,
+    /// Whether this is one of several targets of this process.
+    pub shares: bool,
     /// Whether the NLB's nodes are to be learned, because nobody named them.
     pub learns: bool,
     /// Entries of the drop table.
@@ -135,7 +132,7 @@ impl Observer {
             trie4: sources.capacity(),
             trie6: sources.capacity(),
         };
-        let mut programs = Programs::load(&target_facts, &sizes, usable)?;
+        let mut programs = Programs::load(&target_facts, &sizes, usable, options.shares)?;
         let log = programs.log();
         let mut maps = Maps::take(&mut programs.object, port_count)?;
         maps.write_sources(sources)?;
@@ -304,14 +301,12 @@ impl Observer {
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls
     /// tracepoints only (`__bpf_trace_run`, kernel/trace/bpf_trace.c, v6.1).
     fn recursion_misses(&self) -> u64 {
-        let misses = |program: &aya::programs::Program| {
-            let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
+        let misses = |descriptor: RawFd| {
             let text = read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
             line.trim().parse::<u64>().ok()
         };
-        let hooked_up = self.programs.tracepoints.iter();
-        hooked_up.filter_map(|name| misses(self.programs.object.program(name)?)).sum()
+        self.programs.tracepoint_descriptors().into_iter().filter_map(misses).sum()
     }
 }
 

@@ -9,7 +9,7 @@ use aya::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::kernel::maps::{MapAccessError, at, take};
+use crate::kernel::maps::{MapAccessError, at, if_there, take};
 
 /// A health check lasts no longer than its timeout, which is 120 s at most (`HealthCheckTimeoutSeconds`, Elastic Load
 /// Balancing API, `CreateTargetGroup`). What is older ended in a run that the kernel skipped, or is no health check.
@@ -53,11 +53,8 @@ impl ProbeTable {
             .map(|entry| Ok(entry?.0))
             .collect();
         for key in old.map_err(at(NAME))? {
-            match self.map.remove(&key) {
-                // It may have ended meanwhile.
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(at(NAME)(error)),
-            }
+            // It may have ended meanwhile.
+            if_there(self.map.remove(&key)).map_err(at(NAME))?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Loads the programs and hooks up the tracepoints. Each program loads on its own: one refusal is a blind spot, not
 //! the end.
 
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     programs::{ProgramError, RawTracePoint, SchedClassifier},
@@ -11,7 +13,10 @@ use aya_log::EbpfLogger;
 
 use crate::{
     domain::{sample::BlindSpot, stage::Stage},
-    kernel::facts::Usable,
+    kernel::{
+        dispatcher::{self, Seat},
+        facts::Usable,
+    },
 };
 
 /// The eBPF object, built by `build.rs`.
@@ -74,6 +79,10 @@ pub struct Programs {
     pub object: Ebpf,
     /// Tracepoints hooked up, for the report of what is in use.
     pub tracepoints: Vec<&'static str>,
+    /// Those of them that are hooked up by themselves.
+    alone: Vec<&'static str>,
+    /// Where the others are reached from.
+    seat: Option<Seat>,
     /// What could not be hooked up.
     pub blind_spots: Vec<BlindSpot>,
 }
@@ -88,12 +97,12 @@ struct Tracepoint {
 
 impl Programs {
     /// Creates the maps and loads the tracepoint programs that this kernel can run. The tc programs are loaded when
-    /// they are attached.
+    /// they are attached. Who `shares` is one of several targets of this process.
     ///
     /// # Errors
     ///
     /// When maps cannot be created.
-    pub fn load(target: &Target, sizes: &Sizes, usable: Usable) -> Result<Self, LoadError> {
+    pub fn load(target: &Target, sizes: &Sizes, usable: Usable, shares: bool) -> Result<Self, LoadError> {
         let debugging = is_debugging();
         let log_level = u8::from(debugging) * 5;
         let object = EbpfLoader::new()
@@ -111,7 +120,9 @@ impl Programs {
             .map_max_entries("AYA_LOGS", if debugging { 1 << 17 } else { 1 << 12 })
             .load(OBJECT)
             .map_err(|error| load_error(&error))?;
-        let mut programs = Self { object, tracepoints: Vec::new(), blind_spots: Vec::new() };
+        let seat = if shares { Seat::take(target.netns_inode, target) } else { None };
+        let mut programs =
+            Self { object, tracepoints: Vec::new(), alone: Vec::new(), seat, blind_spots: Vec::new() };
         let tracepoints = [
             Tracepoint {
                 name: "kfree_skb",
@@ -165,11 +176,25 @@ impl Programs {
         });
     }
 
-    fn try_hook_up(&mut self, name: &str) -> Result<(), ProgramError> {
+    fn try_hook_up(&mut self, name: &'static str) -> Result<(), ProgramError> {
         let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
         let program: &mut RawTracePoint = program.try_into()?;
         program.load()?;
+        if let Some(seat) = &self.seat
+            && seat.put(name, program.fd()?)
+        {
+            return Ok(());
+        }
+        self.alone.push(name);
         program.attach(name).map(|_link_stays_with_the_program| ())
+    }
+
+    /// Descriptors of the programs that the tracepoints run, those that are shared with other targets included.
+    pub fn tracepoint_descriptors(&self) -> Vec<RawFd> {
+        let descriptor = |name: &&str| Some(self.object.program(name)?.fd().ok()?.as_fd().as_raw_fd());
+        let alone = self.alone.iter().filter_map(descriptor);
+        let shared = self.seat.as_ref().map(|_| dispatcher::descriptors());
+        alone.chain(shared.into_iter().flatten()).collect()
     }
 
     /// The programs' own debug lines, where somebody wants to read them.

@@ -46,6 +46,7 @@ impl Prepared {
         let options = Options {
             btf: &settings.btf,
             attach: settings.attach,
+            shares: settings.has_several_targets(),
             learns: settings.nlbs.is_empty(),
             drop_entries: settings.drop_entries,
             probe_entries: settings.probe_entries,

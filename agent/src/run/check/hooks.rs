@@ -46,6 +46,7 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
         btf: &settings.btf,
         attach: settings.attach,
         learns: false,
+        shares: false,
         drop_entries: settings.drop_entries,
         probe_entries: settings.probe_entries,
     };

@@ -2,13 +2,16 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{
+    Netns,
     agent::{Agent, words},
     node::{Node, Task},
+    shell,
 };
 
 use crate::{
@@ -37,6 +40,8 @@ struct Figures {
     busy: f64,
     /// From when the last of them listened until all were watched.
     joined: Duration,
+    /// One connection in a namespace that is not watched.
+    connection: Duration,
 }
 
 /// Measures, and prints what each target takes.
@@ -50,7 +55,13 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let mut agent = Agent::start(&node.home, &words(&flags));
     let (mut tasks, mut probes): (Vec<Task>, Vec<_>) = Default::default();
     println!("A node agent, one NLB node that checks every {} s, JSON", CHECKS.as_secs());
-    println!("  targets  resident  descriptors  maps in the kernel  CPU time a second  joined within");
+    println!(
+        "  targets  resident  descriptors  maps in the kernel  CPU time a second  joined within  a connection elsewhere"
+    );
+    let elsewhere = Netns::new();
+    shell::ip(&elsewhere, "link set lo up");
+    let alone = connection(&elsewhere)?;
+    println!("  {:>7}{:>89.1} us", "no agent", micros(alone));
     let mut all = Vec::new();
     for count in COUNTS {
         let new: Vec<Task> = (tasks.len()..count).map(|_| node.task_to_be(node.port)).collect();
@@ -66,15 +77,16 @@ pub fn measure(page: &mut Page) -> Result<()> {
         let joined = began.elapsed();
         probes.extend(node.probe(&tasks[probes.len()..], CHECKS));
         std::thread::sleep(SETTLES);
-        let figures = figures(agent.id(), count, joined)?;
+        let figures = figures(agent.id(), &elsewhere, count, joined)?;
         println!(
-            "  {:>7}  {:>4.1} MiB  {:>11}  {:>14.1} MiB  {:>14.1} ms  {:>11.1} s",
+            "  {:>7}  {:>4.1} MiB  {:>11}  {:>14.1} MiB  {:>14.1} ms  {:>11.1} s  {:>19.1} us",
             count,
             mib(figures.resident_kib),
             figures.descriptors,
             mib(figures.maps_kib),
             figures.busy,
-            figures.joined.as_secs_f64()
+            figures.joined.as_secs_f64(),
+            micros(figures.connection)
         );
         all.push(figures);
     }
@@ -86,6 +98,9 @@ pub fn measure(page: &mut Page) -> Result<()> {
     };
     page.draw(curve("Resident memory in MiB", |figures| mib(figures.resident_kib)));
     page.draw(curve("CPU time a second in ms", |figures| figures.busy));
+    page.draw(curve("Microseconds a connection takes elsewhere on the host", |figures| {
+        micros(figures.connection)
+    }));
     println!("Each target more");
     for pair in all.windows(2) {
         let [from, to] = pair else { continue };
@@ -103,7 +118,33 @@ pub fn measure(page: &mut Page) -> Result<()> {
     Ok(())
 }
 
-fn figures(process: u32, targets: usize, joined: Duration) -> Result<Figures> {
+/// Time that a connection over loopback takes to be made, accepted and closed: the quickest of many batches, because
+/// whatever else the machine does only makes it longer. Each of its changes of state runs the programs on the tracepoint.
+fn connection(namespace: &Netns) -> Result<Duration> {
+    const BATCHES: u32 = 40;
+    const EACH: u32 = 100;
+    namespace.run(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on loopback")?;
+        let address = listener.local_addr().context("its port")?;
+        let mut quickest = Duration::MAX;
+        for _ in 0..BATCHES {
+            let began = Instant::now();
+            for _ in 0..EACH {
+                let stream = TcpStream::connect(address).context("connecting over loopback")?;
+                let accepted = listener.accept().context("accepting over loopback")?;
+                drop((stream, accepted));
+            }
+            quickest = quickest.min(began.elapsed() / EACH);
+        }
+        Ok(quickest)
+    })
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn figures(process: u32, elsewhere: &Netns, targets: usize, joined: Duration) -> Result<Figures> {
     let (began, before) = (Instant::now(), spent(process)?);
     std::thread::sleep(MEASURED);
     let busy = (spent(process)? - before).as_secs_f64() * 1000.0 / began.elapsed().as_secs_f64();
@@ -115,6 +156,7 @@ fn figures(process: u32, targets: usize, joined: Duration) -> Result<Figures> {
         maps_kib: maps(process)?,
         busy,
         joined,
+        connection: connection(elsewhere)?,
     })
 }
 
