@@ -7,8 +7,10 @@ use std::{
 };
 
 use lab::{
+    agent::{Agent, words},
     descriptors,
     node::{Node, Task},
+    shell::ip,
 };
 
 use serde_json::Value;
@@ -57,6 +59,25 @@ fn joins(count: usize, limit: Duration) {
     assert!(took < limit * lab::wait::pace(), "{took:?}, calm: {is_calm}");
     let ended = agent.stop();
     assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""));
+}
+
+/// A namespace that was just made may not have its route yet; the next report is a minute away.
+#[test]
+fn one_that_cannot_be_watched_yet_is_tried_again_soon() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let (good, late) = (node.task(), node.task());
+    ip(&late.namespace, "route del default");
+    let text = format!(
+        "trace --output json --all-netns --port {} --nlb {} --interval 60s",
+        node.port, node.balancer
+    );
+    let mut agent = Agent::start(&node.home, &words(&text));
+    wait_watched(&mut agent, "the good one", &addresses([&good]));
+    ip(&late.namespace, "route add default dev eth0");
+    let began = Instant::now();
+    wait_watched(&mut agent, "the late one", &addresses([&good, &late]));
+    assert!(began.elapsed() < Duration::from_secs(20) * lab::wait::pace(), "{:?}", began.elapsed());
 }
 
 /// What a target takes to join is the verifier's work above all, and that is counted, not timed.

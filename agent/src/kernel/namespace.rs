@@ -6,11 +6,17 @@
 use std::{
     fs::File,
     io,
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    net::{AddressFamily, SocketFlags, SocketType, socket_with},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use crate::kernel::privileges::{self, Power};
 
@@ -137,6 +143,25 @@ impl Namespace {
         drop(back);
         Ok(result)
     }
+}
+
+/// The cookie of the namespace that this thread is in: a number that, unlike the inode number, no namespace has again
+/// (`net_gen_cookie`, net/core/net_namespace.c, v6.1). `None` before Linux 5.14.
+pub fn cookie() -> Option<u64> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the option writes one u64 at most, into a variable of that size.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (failed == 0 && cookie != 0).then_some(cookie)
 }
 
 /// include/uapi/linux/magic.h, v6.1

@@ -15,12 +15,12 @@ use crate::{
         workload,
     },
     kernel::{
-        namespace::{Namespace, NamespaceError},
+        namespace::{self, Namespace, NamespaceError},
         node::{self, Census},
         privileges, sockets,
     },
     run::{Failure, hooking::hook_up_all, names::Names, sink::Sink, target::Target},
-    settings::Settings,
+    settings::{OnBlind, Settings},
 };
 
 /// How often to look for namespaces. The promise is that a new one is joined within two seconds, and joining a dozen takes
@@ -65,8 +65,17 @@ impl Follower {
         names: &Names,
         sink: &mut Sink,
     ) -> Result<bool, Failure> {
-        let census = Census::take()
-            .map_err(|error| Failure::CannotObserve(format!("listing the processes in /proc: {error}")))?;
+        let census = match Census::take() {
+            Ok(census) => census,
+            Err(error) => {
+                let text = format!("listing the processes in /proc: {error}");
+                if settings.on_blind == OnBlind::Exit {
+                    return Err(Failure::CannotObserve(text));
+                }
+                self.complain("census", &text);
+                return Ok(true);
+            }
+        };
         // With it, those that are left run outside of what this agent may see, and no task does.
         if census.hidden > 0 && !privileges::sees_others() {
             self.complain(
@@ -97,8 +106,8 @@ impl Follower {
             let path = node::path_of(*process);
             Namespace::named(&path.display().to_string()).ok().filter(|found| found.inode() == inode)
         })?;
-        let listeners = match namespace.run(sockets::listeners) {
-            Ok(listeners) => listeners.unwrap_or_default(),
+        let (listeners, cookie) = match namespace.run(|| (sockets::listeners(), namespace::cookie())) {
+            Ok((listeners, cookie)) => (listeners.unwrap_or_default(), cookie),
             Err(error @ NamespaceError::Enter { .. }) => {
                 self.complain("enter", &error.to_string());
                 return None;
@@ -112,7 +121,7 @@ impl Follower {
         let (process, cgroup) = node::representative(processes)?;
         let workload = self.containers.name(&workload::of_cgroup(&cgroup));
         let ports = settings.all_ports(&listened.into_iter().collect::<Vec<_>>());
-        Some(Target::followed(inode, process, workload, ports, settings, self.of_host.clone()))
+        Some(Target::followed((inode, cookie), process, workload, ports, settings, self.of_host.clone()))
     }
 
     /// Takes in what the container agent answered, and asks it where a target has no name yet.
@@ -181,7 +190,8 @@ fn leave_gone(
     let mut said = Ok(());
     targets.retain_mut(|target| {
         let Some(inode) = target.followed_inode() else { return true };
-        match census.namespaces.get(&inode).and_then(|processes| node::representative(processes)) {
+        let processes = census.namespaces.get(&inode).filter(|processes| target.is_still_in(processes));
+        match processes.and_then(|processes| node::representative(processes)) {
             Some((process, _)) => {
                 target.reach_by(process, settings);
                 true

@@ -14,6 +14,7 @@ mod names;
 mod outbox;
 mod ready;
 mod recorder;
+mod retry;
 mod say;
 mod signals;
 mod sink;
@@ -191,6 +192,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 assert!(settings.panic_after.is_none_or(|after| began.elapsed() < after), "told to panic");
                 sink.check()?;
                 for target in &mut targets {
+                    target.look_again(settings, &names, sink)?;
                     target.step(settings, sink)?;
                 }
                 if targets.iter().any(Target::wants_second_look) {

@@ -1,6 +1,6 @@
 //! One thing to watch, whether it can be watched at the moment or not.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Instant};
 
 use crate::{
     discover::{Discovered, introspection::Containers},
@@ -12,7 +12,7 @@ use crate::{
         workload::Workload,
     },
     kernel::{
-        namespace::Namespace,
+        namespace::{self, Namespace},
         node,
         observer::{self, ObserveError},
     },
@@ -22,6 +22,7 @@ use crate::{
         hooking::{Hooked, Prepared},
         names::Names,
         recorder::Recorder,
+        retry::Retry,
         say,
         sink::Sink,
         start,
@@ -40,6 +41,8 @@ pub struct Target {
     watching: Option<Watching>,
     /// Why it is not watched.
     trouble: String,
+    /// When to try again.
+    retry: Option<Retry>,
     /// What is known of the task. Of another namespace only what holds of the host: metadata is about the agent's own task.
     discovered: Rc<Discovered>,
     /// What was said of it, where every line costs.
@@ -49,6 +52,8 @@ pub struct Target {
 /// A namespace that was found.
 struct Followed {
     inode: u32,
+    /// What no later namespace with the same number has, where the kernel tells it.
+    cookie: Option<u64>,
     process: u32,
     /// Those of the wanted ports that were listened on when it was found.
     ports: Vec<u16>,
@@ -84,12 +89,21 @@ impl Target {
             workload: Workload::default(),
         };
         let thrift = Thrift::of(discovered.identity.clone());
-        Self { namespace, followed: None, label, watching: None, trouble: String::new(), discovered, thrift }
+        Self {
+            namespace,
+            followed: None,
+            label,
+            watching: None,
+            trouble: String::new(),
+            retry: None,
+            discovered,
+            thrift,
+        }
     }
 
     /// A namespace that was found on the node, reached by a process in it.
     pub fn followed(
-        inode: u32,
+        (inode, cookie): (u32, Option<u64>),
         process: u32,
         workload: Workload,
         ports: Vec<u16>,
@@ -99,13 +113,28 @@ impl Target {
         let path = node::path_of(process).display().to_string();
         let mut target = Self::new(Some(path), settings, of_host);
         (target.label.ports, target.label.workload) = (ports.clone(), workload.clone());
-        target.followed = Some(Followed { inode, process, ports, workload, ails: None });
+        target.followed = Some(Followed { inode, cookie, process, ports, workload, ails: None });
         target
     }
 
     /// The number of the namespace, of a target that was found.
     pub fn followed_inode(&self) -> Option<u32> {
         self.followed.as_ref().map(|followed| followed.inode)
+    }
+
+    /// Whether the namespace in which these processes are, which has its number, is the one that was found. The number of one that
+    /// is gone may be given to the next at once.
+    pub fn is_still_in(&self, processes: &[u32]) -> bool {
+        let Some(followed) = &self.followed else { return true };
+        if processes.contains(&followed.process) {
+            return true;
+        }
+        let now = processes.iter().find_map(|process| {
+            let namespace = Namespace::named(&node::path_of(*process).display().to_string()).ok()?;
+            namespace.run(namespace::cookie).ok()
+        });
+        // Where the kernel does not tell, it is left and found again: better that than to look where nothing is any more.
+        followed.cookie.is_some() && followed.cookie == now.flatten()
     }
 
     /// The namespace still lives: what ailed the target was no end. From now on it is reached by this process.
@@ -219,6 +248,7 @@ impl Target {
             Ok((watching, choices)) => {
                 say::introduction(&self.label, &watching, &choices, &self.discovered, sink)?;
                 self.watching = Some(watching);
+                self.retry = None;
                 Ok(())
             }
             Err(failure) => self.lose_sight(failure, settings),
@@ -254,6 +284,7 @@ impl Target {
             // One blind target of a node is no reason to leave the others.
             OnBlind::Exit | OnBlind::Stay => {
                 self.trouble = failure.to_string();
+                self.retry.get_or_insert_with(|| Retry::after(Instant::now()));
                 Ok(())
             }
         }
@@ -271,6 +302,16 @@ impl Target {
             Ok(()) => Ok(()),
             Err(error) => self.lose_sight(error.into(), settings),
         }
+    }
+
+    /// Looks for what is out of sight, where it is time for that.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be watched, or nothing can be written.
+    pub fn look_again(&mut self, settings: &Settings, names: &Names, sink: &mut Sink) -> Result<(), Failure> {
+        let is_due = self.retry.as_mut().is_some_and(|retry| retry.is_due(Instant::now()));
+        if is_due { self.try_start(settings, names, sink) } else { Ok(()) }
     }
 
     /// Whether another look soon would tell what is wrong.
