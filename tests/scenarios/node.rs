@@ -11,6 +11,7 @@ use lab::{
     agent::{Agent, words},
     app::{App, Listen},
     client::ask,
+    http::get,
     node::{Node, Task},
     witness::attached,
 };
@@ -209,10 +210,16 @@ fn a_blind_target_ends_nothing() {
     let bare = Netns::new();
     let _app = App::start(&bare, Listen::on_all(good.address, node.port));
     let _holder = lab::node::hold(&bare);
-    let mut agent = start(&node, "--on-blind exit");
+    let mut agent = start(&node, "--on-blind exit --listen 9400");
     wait_watched(&mut agent, "the good one", &addresses([&good]));
     let blind = agent.wait_for("the blind one", PATIENCE, |line| line["state"] == "cannot_observe");
     assert!(blind["reasons"][0].to_string().contains("no default route"), "{blind}");
+    // The node is ready all the same.
+    let ask = |path| get(&node.home, ([127, 0, 0, 1], 9400).into(), path).expect("an answer");
+    assert_eq!(ask("/readyz").status, 200, "{}", ask("/readyz").body);
+    let page = ask("/metrics").body;
+    let watched = page.lines().filter(|line| line.starts_with("hct_target_watched{target="));
+    assert_eq!(watched.count(), 2, "{page}");
     let ended = agent.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
 }

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         finding::Finding,
         history::{History, Watch},
+        identity::Identity,
         learning::Learning,
         verdict::State,
         workload::Workload,
@@ -331,6 +332,16 @@ impl Target {
     /// What it is called where there are several.
     pub fn name(&self) -> &str {
         self.label.netns.as_deref().unwrap_or(&self.label.interface)
+    }
+
+    /// How outputs name it, and who lives there.
+    pub const fn label(&self) -> &TargetLabel {
+        &self.label
+    }
+
+    /// What the platform says of it.
+    pub fn identity(&self) -> &Identity {
+        &self.discovered.identity
     }
 
     /// What is watched; why it is not.
