@@ -39,9 +39,26 @@ fn alone_in_its_root_and_without_any_right_it_starts_and_explains_itself() {
     let refused = output(&image, "trace --port 8080 --interface lo");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!((refused.status.code(), said.contains("CAP_BPF")), (Some(3), true), "{said}");
-    // Shipping is built in: a group without a Region or credentials is no unknown flag.
-    let flags = output(&image, "trace --help");
-    assert!(String::from_utf8_lossy(&flags.stdout).contains("--cloudwatch-log-group"));
+}
+
+#[test]
+#[ignore = "needs an image: cargo xtask dist --try"]
+fn shipping_is_built_in_and_looks_for_credentials() {
+    let image = Image::unpack();
+    // Where nobody can hand out any. A build without shipping refuses the log group and checks nothing.
+    let home = Netns::new();
+    let text = "check --port 80 --interface lo --cloudwatch-log-group g --output json";
+    let ended =
+        Agent::spawn(&home, image.command(User::Nobody, CapabilitySet::empty(), &words(text))).wait_end();
+    assert!(!ended.errors.contains("built without"), "{}", ended.errors);
+    let check = ended.lines.iter().find(|line| line["id"] == "credentials");
+    let check = check.unwrap_or_else(|| panic!("nothing about credentials: {}{}", ended.text, ended.errors));
+    let found = check["found"].as_str().unwrap_or_default();
+    assert_eq!(check["state"], "warn", "{check}");
+    assert!(
+        found.contains("nothing can be sent to CloudWatch Logs") && found.contains("credentials"),
+        "{check}"
+    );
 }
 
 #[test]

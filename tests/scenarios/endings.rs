@@ -10,9 +10,8 @@ use std::{
 
 use lab::{
     agent::{Agent, Ended, words},
-    descriptors,
+    descriptors::Objects,
     plan::{Family, Plan},
-    shell,
     topology::Topology,
     wait,
     witness::{attached, disciplines},
@@ -25,44 +24,28 @@ fn lab() -> Topology {
     Topology::new(Plan::draw(Family::V4))
 }
 
-/// Ids of the programs that a process has loaded, from the descriptors it holds.
-fn programs_of(process: u32) -> Vec<u64> {
-    let mut ids = descriptors::numbers(process, "prog_id:");
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-/// Ids of all programs that are loaded, from bpftool.
-fn loaded(lab: &Topology) -> Vec<u64> {
-    let text = shell::run(&lab.task, "bpftool", &["-j", "prog", "show"], "");
-    let answer: serde_json::Value = serde_json::from_str(&text).expect("bpftool answers in JSON");
-    answer.as_array().into_iter().flatten().filter_map(|program| program["id"].as_u64()).collect()
-}
-
 /// An agent that is going to end.
 struct Mortal {
     process: u32,
-    programs: Vec<u64>,
+    objects: Objects,
 }
 
 impl Mortal {
     fn new(process: u32) -> Self {
-        let programs = programs_of(process);
-        assert!(programs.len() >= 5, "two tc programs and three tracepoints at least");
-        Self { process, programs }
+        let objects = Objects::of(process);
+        let [programs, maps, _] = objects.counts();
+        assert!(programs >= 5, "two tc programs and three tracepoints at least");
+        assert!(maps > 0, "counts are kept in maps");
+        Self { process, objects }
     }
 }
 
 #[track_caller]
-fn nothing_is_left(lab: &Topology, Mortal { process, programs }: &Mortal) {
+fn nothing_is_left(lab: &Topology, Mortal { process, objects }: &Mortal) {
     // The kernel takes links down a moment after the process.
     wait::until("the hooks to go", PATIENCE, || attached(&lab.task).is_empty());
     assert_eq!(disciplines(&lab.task), [""; 0]);
-    wait::until("the programs to go", PATIENCE, || {
-        let loaded = loaded(lab);
-        programs.iter().all(|program| !loaded.contains(program))
-    });
+    wait::until("its programs, maps and links to go", PATIENCE, || objects.still_there(&lab.task).is_empty());
     assert!(!PathBuf::from(format!("/proc/{process}")).exists());
 }
 

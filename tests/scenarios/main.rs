@@ -19,6 +19,7 @@ mod insights;
 mod joining;
 mod judge;
 mod labels;
+mod leaks;
 mod learning;
 mod listen;
 mod loss;

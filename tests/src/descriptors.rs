@@ -1,6 +1,8 @@
-//! What the kernel says of the descriptors that a process holds.
+//! What the kernel says of the descriptors that a process holds, and of the eBPF objects behind them.
 
 use std::fs;
+
+use crate::{Netns, shell};
 
 /// The number behind this word in the fdinfo of each descriptor that has one.
 ///
@@ -20,4 +22,53 @@ pub fn numbers(process: u32, word: &str) -> Vec<u64> {
 pub fn texts(process: u32) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(format!("/proc/{process}/fdinfo")).expect("a living process");
     entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+}
+
+/// Kinds of eBPF objects: what bpftool calls them, and their word in fdinfo.
+const KINDS: [(&str, &str); 3] = [("prog", "prog_id:"), ("map", "map_id:"), ("link", "link_id:")];
+
+/// Ids of the eBPF objects that a process holds, each once and in order: programs, maps, links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objects([Vec<u64>; 3]);
+
+impl Objects {
+    /// Those of a process.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such process.
+    pub fn of(process: u32) -> Self {
+        Self(KINDS.map(|(_, word)| {
+            let mut ids = numbers(process, word);
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        }))
+    }
+
+    /// How many there are of each kind.
+    pub fn counts(&self) -> [usize; 3] {
+        self.0.each_ref().map(Vec::len)
+    }
+
+    /// Those that the kernel still has, as bpftool sees it. The namespace only is a place to start it in.
+    ///
+    /// # Panics
+    ///
+    /// When bpftool fails.
+    pub fn still_there(&self, namespace: &Netns) -> Vec<(&'static str, u64)> {
+        let kinds = KINDS.iter().zip(&self.0).filter(|(_, held)| !held.is_empty());
+        let left = kinds.flat_map(|((kind, _), held)| {
+            let all = existing(namespace, kind);
+            held.iter().filter(move |id| all.contains(id)).map(|id| (*kind, *id))
+        });
+        left.collect()
+    }
+}
+
+/// Ids of all objects of a kind, whoever holds them.
+fn existing(namespace: &Netns, kind: &str) -> Vec<u64> {
+    let text = shell::run(namespace, "bpftool", &["-j", kind, "show"], "");
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("bpftool answers in JSON");
+    answer.as_array().into_iter().flatten().filter_map(|object| object["id"].as_u64()).collect()
 }

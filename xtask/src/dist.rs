@@ -17,7 +17,7 @@ use crate::{cmd, setup, workspace};
 use layout::Image;
 use machine::Machine;
 
-/// Features of the agent that are in the shipped binary wherever the package has them.
+/// Features of the agent that are in the shipped binary.
 const SHIPPED_FEATURES: &[&str] = &["cloudwatch"];
 
 /// Arguments of `dist`.
@@ -62,7 +62,7 @@ fn build(args: &Args, directory: &Path) -> Result<String> {
     let mut images = Vec::new();
     for machine in &args.machines {
         machine.prepare(args.install)?;
-        let built = machine.build(&features, &directory.join("build"))?;
+        let built = machine.build(features, &directory.join("build"))?;
         let agent = directory.join(format!("agent-{}", machine.name()));
         fs::copy(&built, &agent).with_context(|| format!("copying to {}", agent.display()))?;
         ensure!(machine::is_static(&agent)?, "{} needs libraries: it would not start alone", agent.display());
@@ -76,12 +76,38 @@ fn licences() -> Vec<PathBuf> {
     ["LICENSE-APACHE", "LICENSE-GPL-2.0", "LICENSE-MIT"].map(|name| workspace::root().join(name)).into()
 }
 
-/// Those of the shipped features that the package has, from cargo's own description of it.
-fn shipped_features() -> Result<Vec<&'static str>> {
+/// The shipped features, once cargo's own description of the package says that it has them.
+fn shipped_features() -> Result<&'static [&'static str]> {
     let text = cmd::read(workspace::cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Value = serde_json::from_str(&text).context("reading the answer of cargo metadata")?;
     let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     let agent = packages.iter().find(|package| package["name"] == "agent");
-    let features = &agent.context("cargo metadata does not name the agent")?["features"];
-    Ok(SHIPPED_FEATURES.iter().copied().filter(|name| features.get(name).is_some()).collect())
+    has_all(&agent.context("cargo metadata does not name the agent")?["features"], SHIPPED_FEATURES)?;
+    Ok(SHIPPED_FEATURES)
+}
+
+/// Whether a package's table of features has these. One that was renamed would be missing in what is shipped.
+fn has_all(features: &Value, wanted: &[&str]) -> Result<()> {
+    let unknown: Vec<&str> = wanted.iter().copied().filter(|name| features.get(name).is_none()).collect();
+    ensure!(
+        unknown.is_empty(),
+        "the agent has no feature {}, which is to be shipped: see SHIPPED_FEATURES in xtask/src/dist.rs",
+        unknown.join(", ")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shipped_feature_that_the_agent_does_not_have_is_an_error() {
+        let features = serde_json::json!({"cloudwatch": ["dep:aws-config"]});
+        has_all(&features, SHIPPED_FEATURES).expect("it has them");
+        let error =
+            has_all(&features, &["cloudwatch", "prometheus"]).expect_err("one is unknown").to_string();
+        assert!(error.contains("no feature prometheus,"), "{error}");
+        shipped_features().expect("the agent has all that is shipped");
+    }
 }

@@ -2,14 +2,18 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::domain::{
-    class::Role,
-    diagnosis::Case,
-    finding::{Finding, Severity},
-    sample::{BlindSpot, Loss},
-    tally::Tally,
-    totals::Totals,
-    verdict::State,
+use crate::{
+    domain::{
+        class::Role,
+        diagnosis::Case,
+        finding::{Finding, Severity},
+        identity::Identity,
+        sample::{BlindSpot, Loss},
+        tally::Tally,
+        totals::Totals,
+        verdict::State,
+    },
+    output::view::TargetLabel,
 };
 
 /// The content type of a page.
@@ -18,10 +22,35 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// One target.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// The value of its label `target`; `None` where there is only the agent's own namespace.
-    pub name: Option<&'a str>,
+    /// How it is named, and who lives there.
+    pub label: &'a TargetLabel,
+    /// What the platform says of it.
+    pub identity: &'a Identity,
     /// What was seen; `None` while it cannot be observed.
     pub observed: Option<Observed<'a>>,
+}
+
+impl<'a> Target<'a> {
+    /// The value of the label `target`. The agent's own namespace needs none, and is never one of several; every other one has
+    /// it from the first, so that a series goes on when a second target comes or the last but one leaves.
+    fn name(&self) -> Option<&'a str> {
+        self.label.netns.as_deref()
+    }
+
+    /// What is known of the task or pod: the labels of `hct_target_info`.
+    fn info(&self) -> Vec<(&'static str, &'a str)> {
+        let (identity, workload) = (self.identity, &self.label.workload);
+        let all = [
+            ("cluster", workload.cluster().or(identity.cluster.as_deref())),
+            ("service", identity.service.as_deref()),
+            ("family", workload.family.as_deref().or(identity.family.as_deref())),
+            ("task", workload.task_id().or(identity.task_id.as_deref())),
+            // `pod` is where Prometheus expects a name.
+            ("pod_uid", workload.pod.as_deref()),
+            ("container", workload.container.as_deref()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 /// What was seen of a target since the agent began to watch it.
@@ -98,15 +127,19 @@ pub fn page(version: &str, lost_lines: u64, targets: &[Target<'_>]) -> String {
     let mut page = Page::default();
     page.family("hct_build_info", "gauge", "Version of the agent.");
     page.sample(None, &[("version", version)], 1);
+    page.family("hct_target_info", "gauge", "Who lives in the target, where that is known.");
+    for target in targets {
+        page.sample(target.name(), &target.info(), 1);
+    }
     page.family("hct_target_watched", "gauge", "1 while the target is observed, else 0.");
     for target in targets {
-        page.sample(target.name, &[], u8::from(target.observed.is_some()));
+        page.sample(target.name(), &[], u8::from(target.observed.is_some()));
     }
     page.family("hct_verdict", "gauge", "1 for the verdict that holds, 0 for the others.");
     for target in targets {
         let held = target.observed.as_ref().map_or(State::CannotObserve, |observed| observed.verdict);
         for verdict in VERDICTS {
-            page.sample(target.name, &[("verdict", verdict.name())], u8::from(verdict == held));
+            page.sample(target.name(), &[("verdict", verdict.name())], u8::from(verdict == held));
         }
     }
     for (name, help, count) in BY_CLASS {
@@ -198,7 +231,7 @@ fn conclusions(page: &mut Page, targets: &[Target<'_>]) {
 fn observed<'a>(
     targets: &'a [Target<'a>],
 ) -> impl Iterator<Item = (Option<&'a str>, &'a Observed<'a>)> + Clone {
-    targets.iter().filter_map(|target| Some((target.name, target.observed.as_ref()?)))
+    targets.iter().filter_map(|target| Some((target.name(), target.observed.as_ref()?)))
 }
 
 /// A page under construction. All samples of a name have to follow its family.
@@ -234,93 +267,5 @@ fn escaped(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{
-        class::SourceClass,
-        finding::{Code, Confidence},
-        stage::{Place, Stage},
-    };
-
-    fn finding() -> Finding {
-        Finding {
-            code: Code::HostFirewall,
-            severity: Severity::Fault,
-            confidence: Confidence::Proven,
-            class: SourceClass::NlbProbe,
-            port: Some(8080),
-            sources: vec!["10.0.1.23".to_owned()],
-            stage: Stage::Admitted,
-            place: Place::HostFirewall,
-            summary: "8 of 8 SYNs of 10.0.16.7 dropped".to_owned(),
-            advice: String::new(),
-            evidence: Vec::new(),
-        }
-    }
-
-    fn seen<'a>(totals: &'a Totals, finding: &'a Finding) -> Observed<'a> {
-        let tally = Tally { arrived: 3, served: 2, ..Tally::default() };
-        Observed {
-            watched_seconds: 41.5,
-            verdict: State::Fault,
-            totals: Some(totals),
-            nodes: vec![Node { address: "10.0.1.23".to_owned(), port: 8080, tally }],
-            findings: vec![finding],
-            blind_spots: Vec::new(),
-            loss: Loss { drops: 4, ..Loss::default() },
-        }
-    }
-
-    #[test]
-    fn a_page_has_each_name_once_with_its_type_and_its_samples_behind_it() {
-        let (totals, finding) = (Totals::default(), finding());
-        let targets = [
-            Target { name: Some("/run/netns/a"), observed: Some(seen(&totals, &finding)) },
-            Target { name: Some("/run/netns/b"), observed: None },
-        ];
-        let text = page("0.1.0", 7, &targets);
-        for line in [
-            "hct_build_info{version=\"0.1.0\"} 1",
-            "hct_target_watched{target=\"/run/netns/a\"} 1",
-            "hct_target_watched{target=\"/run/netns/b\"} 0",
-            "hct_verdict{target=\"/run/netns/a\",verdict=\"fault\"} 1",
-            "hct_verdict{target=\"/run/netns/b\",verdict=\"cannot_observe\"} 1",
-            "hct_node_syn_arrived_total{target=\"/run/netns/a\",node=\"10.0.1.23\",port=\"8080\"} 3",
-            "hct_finding_open{target=\"/run/netns/a\",code=\"host_firewall\",severity=\"fault\",confidence=\"proven\",class=\"nlb_probe\",port=\"8080\"} 1",
-            "hct_faults{target=\"/run/netns/a\"} 1",
-            "hct_lost_total{target=\"/run/netns/a\",what=\"drops\"} 4",
-            "hct_watched_seconds{target=\"/run/netns/a\"} 41.5",
-            "hct_output_lines_lost_total 7",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
-        }
-        let mut name = "";
-        let mut names = Vec::new();
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                name = rest.split(' ').next().expect("a name");
-                names.push(name);
-            } else if !line.starts_with('#') {
-                assert_eq!(line.split(['{', ' ']).next(), Some(name), "{line}");
-            }
-        }
-        let all = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert!(names.len() == all && all > 15, "{names:?}");
-    }
-
-    #[test]
-    fn no_address_but_that_of_a_known_node_is_on_the_page() {
-        let (totals, finding) = (Totals::default(), finding());
-        let text = page("0.1.0", 0, &[Target { name: None, observed: Some(seen(&totals, &finding)) }]);
-        assert!(text.contains("10.0.1.23") && !text.contains("10.0.16.7"), "{text}");
-    }
-
-    #[test]
-    fn label_values_cannot_break_out_of_their_quotes() {
-        let targets = [Target { name: Some("a\"} 1\nhct_x \\"), observed: None }];
-        let text = page("0.1.0", 0, &targets);
-        assert!(text.contains(r#"hct_target_watched{target="a\"} 1\nhct_x \\"} 0"#), "{text}");
-    }
-}
+#[path = "prometheus_tests.rs"]
+mod tests;

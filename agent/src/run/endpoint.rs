@@ -6,7 +6,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::{
     output::prometheus::{self, Observed},
-    run::{Failure, VERSION, target::Target, watching::Watching},
+    run::{Failure, VERSION, ready, target::Target, watching::Watching},
     ship::listen::{self, Page, Question},
 };
 
@@ -56,21 +56,29 @@ fn unopened(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Usage(format!("opening --listen {address}: {error}; {what_to_do}"))
 }
 
-/// The answer to a question. `lost_lines`: lines of output that nobody read.
-pub fn page(targets: &[Target], lost_lines: u64) -> Page {
-    let is_labelled = targets.len() > 1;
+/// The answer to a question. `follows`: the agent finds the targets on its node itself. `lost_lines`: lines of output that
+/// nobody read.
+pub fn page(follows: bool, targets: &[Target], lost_lines: u64) -> Page {
     let shown: Vec<_> = targets
         .iter()
         .map(|target| prometheus::Target {
-            name: is_labelled.then(|| target.name()),
+            label: target.label(),
+            identity: target.identity(),
             observed: target.watching().ok().map(observed),
         })
         .collect();
-    let not_ready = targets.iter().filter_map(|target| {
-        let trouble = target.watching().err()?;
-        Some(format!("{}: {trouble}", target.name()))
-    });
-    Page { metrics: prometheus::page(VERSION, lost_lines, &shown), not_ready: not_ready.collect() }
+    let states: Vec<_> =
+        targets.iter().map(|target| (target.name(), target.watching().map(|_| ()))).collect();
+    Page { metrics: prometheus::page(VERSION, lost_lines, &shown), not_ready: not_ready(follows, &states) }
+}
+
+/// What keeps the agent from being ready: of each target its name, and why it is not watched.
+fn not_ready(follows: bool, targets: &[(&str, Result<(), &str>)]) -> Vec<String> {
+    if ready::is_ready(follows, targets.iter().map(|(_, state)| state.is_ok())) {
+        return Vec::new();
+    }
+    let trouble = |(name, state): &(&str, Result<(), &str>)| Some(format!("{name}: {}", state.err()?));
+    targets.iter().filter_map(trouble).collect()
 }
 
 fn observed(watching: &Watching) -> Observed<'_> {
@@ -83,5 +91,19 @@ fn observed(watching: &Watching) -> Observed<'_> {
         findings: summary.findings.into_iter().map(|(_, finding)| finding).collect(),
         blind_spots: summary.verdict.blind_spots,
         loss: summary.loss,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_with_a_blind_target_and_the_page_goes_by_the_rule_of_the_ready_file() {
+        let (seen, blind) = (("a", Ok(())), ("b", Err("no default route")));
+        assert_eq!(not_ready(true, &[seen, blind]), [""; 0]);
+        assert_eq!(not_ready(true, &[]), [""; 0]);
+        assert_eq!(not_ready(false, &[seen, blind]), ["b: no default route"]);
+        assert_eq!(not_ready(true, &[blind]), ["b: no default route"]);
     }
 }

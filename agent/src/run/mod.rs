@@ -218,7 +218,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
             }
             // Last, so that no number of questions keeps it from watching.
             question = Endpoint::asked(endpoint.as_mut()) => {
-                question.answer(endpoint::page(&targets, sink.lost_lines()));
+                question.answer(endpoint::page(settings.all_namespaces, &targets, sink.lost_lines()));
             }
         }
     };
@@ -261,13 +261,7 @@ fn nobody_listens(settings: &Settings) -> Failure {
 }
 
 fn publish(ready: Option<&mut ReadyFile>, settings: &Settings, targets: &[Target]) -> Result<(), Failure> {
-    let mut watched = targets.iter().map(Target::is_watched);
-    // A node is not out of sight because one of its tasks is.
-    let is_ready = if settings.all_namespaces {
-        targets.is_empty() || watched.any(|is| is)
-    } else {
-        watched.all(|is| is)
-    };
+    let is_ready = ready::is_ready(settings.all_namespaces, targets.iter().map(Target::is_watched));
     ready.map_or(Ok(()), |ready| ready.publish(is_ready))
 }
 

@@ -21,6 +21,13 @@ pub struct ReadyFile {
 /// (`agent check --live`).
 pub const TOUCHED_EVERY: Duration = Duration::from_secs(5);
 
+/// Whether an agent is ready whose targets are watched or not. `follows`: it finds the targets on its node itself. Those
+/// may be none, and the node is not out of sight because one of its tasks is.
+pub fn is_ready(follows: bool, watched: impl IntoIterator<Item = bool>) -> bool {
+    let (seen, blind): (Vec<bool>, Vec<bool>) = watched.into_iter().partition(|is| *is);
+    blind.is_empty() || (follows && !seen.is_empty())
+}
+
 impl ReadyFile {
     /// Makes sure that the file can be written, and removes what an agent that was killed left behind: an old file
     /// must not tell of a new agent.
@@ -107,4 +114,22 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
         "writing --ready-file {}: {error}; name a file in a directory that is writable",
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_blind_target_keeps_an_agent_from_being_ready_unless_it_follows_a_node() {
+        for (watched, named, followed) in [
+            (&[][..], true, true),
+            (&[true, true], true, true),
+            (&[true, false], false, true),
+            (&[false, false], false, false),
+        ] {
+            let is = |follows| is_ready(follows, watched.iter().copied());
+            assert_eq!((is(false), is(true)), (named, followed), "{watched:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::{
     discover::{Discovered, introspection::Containers},
-    domain::{finding::Finding, verdict::State, workload::Workload},
+    domain::{finding::Finding, identity::Identity, verdict::State, workload::Workload},
     kernel::{
         namespace::{self, Namespace},
         node,
@@ -249,6 +249,16 @@ impl Target {
     /// What it is called where there are several.
     pub fn name(&self) -> &str {
         self.label.netns.as_deref().unwrap_or(&self.label.interface)
+    }
+
+    /// How outputs name it, and who lives there.
+    pub const fn label(&self) -> &TargetLabel {
+        &self.label
+    }
+
+    /// What the platform says of it.
+    pub fn identity(&self) -> &Identity {
+        &self.discovered.identity
     }
 
     /// What is watched; why it is not.
