@@ -164,6 +164,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
         },
         drop_entries: hidden.drop_entries,
         probe_entries: hidden.probe_entries,
+        resolve_every: hidden.resolve_every,
         record_evidence: hidden.record_evidence,
         #[cfg(debug_assertions)]
         panic_after: hidden.panic_after,

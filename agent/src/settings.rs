@@ -98,6 +98,8 @@ pub struct Settings {
     pub drop_entries: u32,
     /// Entries of the table of connections that began like a health check.
     pub probe_entries: u32,
+    /// How often names are resolved again.
+    pub resolve_every: Duration,
     /// Where to write what every conclusion rests on.
     pub record_evidence: Option<PathBuf>,
     /// Panic after this time, for tests that nothing is left behind then.

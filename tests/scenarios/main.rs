@@ -25,6 +25,7 @@ mod listen;
 mod loss;
 mod matrix;
 mod metadata;
+mod names;
 mod near_misses;
 mod neighbours;
 mod node;

@@ -265,6 +265,9 @@ pub struct HiddenArgs {
     /// Size of the table of connections that began like a health check, for tests of its overflow
     #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub probe_entries: u32,
+    /// How often names are resolved again, for tests: as long as an NLB's records live (AWS, Route 53 and NLB name resolution)
+    #[arg(long, hide = true, value_name = "D", default_value = "60s", value_parser = parse_duration)]
+    pub resolve_every: Duration,
     /// Write what every conclusion rests on to this file, to replay it in tests
     #[arg(long, hide = true, value_name = "P")]
     pub record_evidence: Option<PathBuf>,

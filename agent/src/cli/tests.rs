@@ -69,6 +69,17 @@ fn diagnose_waits_as_long_as_it_is_told() {
 }
 
 #[test]
+fn names_are_asked_for_again_as_often_as_their_records_end() {
+    for (line, every) in [
+        ("agent trace --nlb nlb.example", Duration::from_secs(60)),
+        ("agent trace --nlb nlb.example --resolve-every 300ms", Duration::from_millis(300)),
+    ] {
+        let Ok(Request::Trace(settings)) = read(line) else { panic!("{line} is right") };
+        assert_eq!(settings.resolve_every, every, "{line}");
+    }
+}
+
+#[test]
 fn a_log_group_is_shipped_to_where_that_is_built_in() {
     let text = "agent trace --output json --cloudwatch-log-group /ecs/orders --cloudwatch-create";
     match read(text) {

@@ -52,9 +52,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How soon to look again where the next look would tell what this one only shows.
 const SECOND_LOOK: Duration = Duration::from_millis(150);
 
-/// How often names are resolved again: the time to live of an NLB's records (AWS, Route 53 and NLB name resolution).
-const RESOLVE_EVERY: Duration = Duration::from_secs(60);
-
 /// Bounds of the time between two looks at the kernel.
 const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -167,7 +164,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     let mut tick = every(tick_length(settings));
     let mut report = every(sink.refresh(settings.interval));
     report.tick().await;
-    let mut resolve = every(RESOLVE_EVERY);
+    let mut resolve = every(settings.resolve_every);
     resolve.tick().await;
     let mut follow = every(follow::EVERY);
     follow.tick().await;
