@@ -81,7 +81,8 @@ fn watching(mut agent: Agent) -> Agent {
     agent
 }
 
-fn ids(line: &Value) -> Vec<&str> {
+/// What a line says is not seen.
+pub fn ids(line: &Value) -> Vec<&str> {
     line["blind_spots"].as_array().into_iter().flatten().filter_map(|spot| spot["id"].as_str()).collect()
 }
 
