@@ -56,7 +56,7 @@ fn unopened(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Usage(format!("opening --listen {address}: {error}; {what_to_do}"))
 }
 
-/// The answer to a question. `lost_lines`: lines of output that nobody read.
+/// The answer to a question. `lost_lines`: lines of output that nobody read or that could not be written.
 pub fn page(targets: &[Target], lost_lines: u64) -> Page {
     let is_labelled = targets.len() > 1;
     let shown: Vec<_> = targets

@@ -41,6 +41,7 @@ use endpoint::Endpoint;
 pub use failure::Failure;
 use follow::Follower;
 use names::Names;
+use outbox::OnError;
 use ready::ReadyFile;
 use sink::Sink;
 use target::Target;
@@ -103,7 +104,9 @@ fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
         .on_thread_start(privileges::none)
         .build()
         .map_err(Failure::internal)?;
-    let mut sink = Sink::new(settings.format, until == Until::Sure).map_err(Failure::internal)?;
+    // Standard output that ends is the end only where nobody sees elsewhere what is found.
+    let on_error = if settings.has_another_outlet() { OnError::Count } else { OnError::End };
+    let mut sink = Sink::new(settings.format, until == Until::Sure, on_error).map_err(Failure::internal)?;
     sink.ship_to(settings.cloudwatch.as_ref()).map_err(Failure::internal)?;
     let outcome = runtime.block_on(watch(settings, until, &mut sink));
     // A name server that does not answer must not hold up the end.
