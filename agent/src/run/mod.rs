@@ -33,6 +33,7 @@ use crate::{
     discover::{Discovered, Endpoints},
     domain::verdict::State,
     kernel::{limits, memory, privileges},
+    output::pace::CommonPace,
     settings::{OnBlind, Settings},
 };
 
@@ -166,6 +167,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     publish(ready.as_mut(), settings, &targets)?;
 
     let began = Instant::now();
+    let mut common_pace = CommonPace::default();
     let mut tick = every(tick_length(settings));
     let mut report = every(sink.refresh(settings.interval));
     report.tick().await;
@@ -213,7 +215,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 for target in &mut targets {
                     target.report(settings, &names, sink)?;
                 }
-                say_of_all(settings, &targets, sink)?;
+                say_of_all(settings, &targets, began.elapsed(), &mut common_pace, sink)?;
                 sink.end()?;
                 publish(ready.as_mut(), settings, &targets)?;
             }
@@ -229,7 +231,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         target.step(settings, sink)?;
         verdicts.push(target.finish(settings, &reason, sink)?);
     }
-    say_of_all(settings, &targets, sink)?;
+    say_of_all(settings, &targets, began.elapsed(), &mut common_pace, sink)?;
     sink.end()?;
     Ok(verdicts)
 }
@@ -246,11 +248,17 @@ async fn find_out(settings: &Settings) -> (Result<Names, Failure>, Discovered) {
 }
 
 /// What no single target can say.
-fn say_of_all(settings: &Settings, targets: &[Target], sink: &mut Sink) -> Result<(), Failure> {
+fn say_of_all(
+    settings: &Settings,
+    targets: &[Target],
+    watched: Duration,
+    pace: &mut CommonPace,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
     if settings.all_namespaces && targets.is_empty() {
         return say::nobody(&settings.ports, sink);
     }
-    say::common(&targets.iter().map(Target::open).collect::<Vec<_>>(), sink)
+    say::common(&targets.iter().map(Target::open).collect::<Vec<_>>(), watched, pace, sink)
 }
 
 fn nobody_listens(settings: &Settings) -> Failure {
