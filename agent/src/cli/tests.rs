@@ -79,6 +79,14 @@ fn diagnose_waits_as_long_as_it_is_told() {
 }
 
 #[test]
+fn check_is_told_what_trace_does_when_it_is_blind() {
+    for (line, on_blind) in [("agent check", OnBlind::Exit), ("agent check --on-blind stay", OnBlind::Stay)] {
+        let Ok(Request::Check(wanted)) = read(line) else { panic!("{line} is right") };
+        assert_eq!(wanted.settings.on_blind, on_blind, "{line}");
+    }
+}
+
+#[test]
 fn a_log_group_is_shipped_to_where_that_is_built_in() {
     let text = "agent trace --output json --cloudwatch-log-group /ecs/orders --cloudwatch-create";
     match read(text) {
