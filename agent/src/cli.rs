@@ -70,7 +70,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             Ok(Request::Print(format!("{}\n", text.trim_end())))
         }
         Ok(Cli {
-            command: Command::Check(CheckArgs { target, live, ready_file, output, cloudwatch, hidden }),
+            command:
+                Command::Check(CheckArgs { target, live, ready_file, output, on_blind, cloudwatch, hidden }),
         }) => {
             let config = target.config.clone();
             let output = TraceOutputArgs {
@@ -80,7 +81,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
                 output,
                 cloudwatch,
                 ready_file,
-                on_blind: OnBlind::Exit,
+                on_blind,
             };
             let settings = *checked(settings(target, output, hidden))?;
             Ok(Request::Check(Box::new(Wanted { settings, config, live })))

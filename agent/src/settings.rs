@@ -188,6 +188,11 @@ impl Settings {
         }
     }
 
+    /// Whether what is found is seen elsewhere than on standard output.
+    pub const fn has_another_outlet(&self) -> bool {
+        self.cloudwatch.is_some() || self.listen.is_some()
+    }
+
     /// The prefixes that need no resolving.
     pub fn networks(&self) -> impl Iterator<Item = (IpNet, Role)> {
         let nodes = self.nlbs.iter().filter_map(|nlb| match nlb {

@@ -35,9 +35,9 @@ variable "arguments" {
 }
 
 variable "log_group_name" {
-  description = "Log group that this module makes."
+  description = "Log group that this module makes; by default /health-check-tracer/CLUSTER/SERVICE."
   type        = string
-  default     = "/health-check-tracer"
+  default     = null
 }
 
 variable "retention_days" {
@@ -59,13 +59,13 @@ variable "alarm_topic_arns" {
 }
 
 variable "shipping_role_names" {
-  description = "Roles that may write to the log group: the task execution role for the awslogs driver, the task role or the instance role for --cloudwatch-log-group."
-  type        = set(string)
-  default     = []
+  description = "Roles that may write to the log group: the task execution role for the awslogs driver, the task role or the instance role for --cloudwatch-log-group. A map, because its keys have to be known when the plan is made and the names of roles that are made with it are not: { execution = aws_iam_role.task_execution.name }."
+  type        = map(string)
+  default     = {}
 }
 
 variable "discovery_role_names" {
-  description = "Roles of people that look up what findings ask for. The agent itself needs none of it."
-  type        = set(string)
-  default     = []
+  description = "Roles of people that look up what findings ask for, by keys of your choice. The agent itself needs none of it."
+  type        = map(string)
+  default     = {}
 }

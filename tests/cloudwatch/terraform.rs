@@ -105,8 +105,9 @@ struct Evaluated {
 }
 
 impl Evaluated {
-    fn new() -> Self {
-        let name = format!("terraform-{}", std::process::id());
+    /// `test`: tests run beside one another, each in a directory of its own.
+    fn new(test: &str) -> Self {
+        let name = format!("terraform-{test}-{}", std::process::id());
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let module = directory.join("terraform");
         fs::create_dir_all(&module).expect("a directory");
@@ -117,7 +118,14 @@ impl Evaluated {
                 fs::copy(entry.path(), directory.join(folder).join(entry.file_name())).expect("a copy");
             }
         }
-        let mut text = without_blocks(&sources(), &["resource ", "data ", "terraform "]);
+        // A resource of terraform's own stands in for what would attach the policies: who gets one is worked out as ever.
+        let stand_in = sources()
+            .replace("resource \"aws_iam_role_policy_attachment\"", "stand_in \"terraform_data\"")
+            .replace("  role       = each.value", "  input = each.value");
+        let kept: Vec<&str> =
+            stand_in.lines().filter(|line| !line.starts_with("  policy_arn = aws_iam_policy.")).collect();
+        let text = without_blocks(&kept.join("\n"), &["resource ", "data ", "terraform "]);
+        let mut text = text.replace("stand_in \"terraform_data\"", "resource \"terraform_data\"");
         for (from, to) in [
             ("data.aws_caller_identity.current.account_id", ACCOUNT),
             ("data.aws_partition.current.partition", "aws"),
@@ -153,11 +161,17 @@ output "tested" {
         Self { directory }
     }
 
-    /// Runs terraform in it and returns its output.
+    /// Runs terraform in the module and returns its output.
     #[track_caller]
     fn terraform(&self, arguments: &[&str]) -> String {
+        self.terraform_in("terraform", arguments)
+    }
+
+    /// The same in another folder beside it.
+    #[track_caller]
+    fn terraform_in(&self, folder: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("terraform");
-        command.args(arguments).current_dir(self.directory.join("terraform"));
+        command.args(arguments).current_dir(self.directory.join(folder));
         let output = command.output().expect("terraform");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
@@ -195,13 +209,46 @@ fn without_blocks(text: &str, kinds: &[&str]) -> String {
     kept
 }
 
+/// Roles that are made in the same plan have no names yet: what decides how many attachments there are must be known.
+#[test]
+fn roles_may_be_made_with_what_is_attached_to_them() {
+    if Command::new("terraform").arg("version").output().is_err() {
+        eprintln!("skipped: terraform is not installed");
+        return;
+    }
+    let evaluated = Evaluated::new("roles");
+    let caller = evaluated.directory.join("caller");
+    fs::create_dir_all(&caller).expect("a directory");
+    let text = r#"
+resource "terraform_data" "role" {}
+
+module "tracer" {
+  source               = "../terraform"
+  name                 = "orders"
+  cluster_name         = "prod"
+  service_name         = "orders"
+  image                = "agent:0.1.0"
+  ports                = [8080]
+  nlb                  = ["10.0.1.0/24"]
+  shipping_role_names  = { execution = terraform_data.role.id }
+  discovery_role_names = { people = terraform_data.role.id }
+}
+"#;
+    fs::write(caller.join("main.tf"), text).expect("writing the caller");
+    evaluated.terraform_in("caller", &["init", "-no-color"]);
+    let plan = evaluated.terraform_in("caller", &["plan", "-no-color"]);
+    for attached in ["shipping[\"execution\"]", "discovery[\"people\"]"] {
+        assert!(plan.contains(&format!("module.tracer.terraform_data.{attached} will be created")), "{plan}");
+    }
+}
+
 #[test]
 fn terraform_itself_reads_the_module_and_fills_in_the_same_twins() {
     if Command::new("terraform").arg("version").output().is_err() {
         eprintln!("skipped: terraform is not installed, so the module was only parsed");
         return;
     }
-    let evaluated = Evaluated::new();
+    let evaluated = Evaluated::new("twins");
     // What is not formatted would also break the cutting of blocks.
     let formatted = Command::new("terraform")
         .args(["fmt", "-check", "-recursive"])

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::deploy;
 
-/// The log group in them.
-pub const GROUP: &str = "/health-check-tracer";
+/// The log group in them: what the module calls the one of `orders` in `prod`.
+pub const GROUP: &str = "/health-check-tracer/prod/orders";
 
 /// Runs `deploy.py` with this input, which has to work.
 #[track_caller]

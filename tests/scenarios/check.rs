@@ -94,6 +94,8 @@ fn with_all_rights_every_hook_is_tried_and_nothing_stays() {
             "hook_ingress",
             "hook_egress",
             "hook_ingress_openings",
+            "hook_egress_answers",
+            "hooks",
             "hook_kfree_skb",
             "hook_inet_sock_set_state",
             "hook_tcp_retransmit_synack",
@@ -133,7 +135,16 @@ fn nobody_without_capabilities_is_told_which_to_add_in_the_words_of_the_platform
     ] {
         let ended = check(&lab, &nobody, "check --port 80 --output json", &[variable]);
         assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(3), ""), "{}", ended.text);
-        for id in ["cap_bpf", "cap_perfmon", "cap_net_admin", "hooks"] {
+        // Each hook has its line, although none could be tried.
+        for id in [
+            "cap_bpf",
+            "cap_perfmon",
+            "cap_net_admin",
+            "hooks",
+            "hook_ingress",
+            "hook_ingress_openings",
+            "hook_kfree_skb",
+        ] {
             assert_eq!(state(&ended, id), "fail", "{id} in {}", ended.text);
         }
         let bpf = ended.lines.iter().find(|line| line["id"] == "cap_bpf").expect("it is checked");

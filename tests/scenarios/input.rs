@@ -1,6 +1,7 @@
 //! Bad input: one clear line that says what to do, the exit code of the contract, and nothing left attached.
 
 use std::{
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     process::{Command, Stdio},
 };
@@ -8,12 +9,14 @@ use std::{
 use lab::{
     Netns,
     agent::{Agent, Ended, START, binary, run},
+    http::{get, sample},
     plan::{Family, Plan},
     shell,
     tampered::Copied,
     topology::Topology,
-    witness,
+    wait, witness,
 };
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{row::PATIENCE, turns};
 
@@ -182,6 +185,47 @@ fn a_full_disk_is_said_once_and_ends_it() {
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(errors.contains("writing standard output: No space left on device"), "{errors}");
     assert_eq!(witness::attached(&lab.task), [""; 0]);
+}
+
+/// With `--listen`, somebody sees what it finds: a closed pipe or a full disk costs lines, not the agent.
+#[track_caller]
+fn outlives_its_standard_output(stdout: Stdio, cause: &str) {
+    let lab = lab();
+    let here = SocketAddr::from(([127, 0, 0, 1], 9400));
+    let mut command = Command::new(binary());
+    command.args(["trace", "--port", "80", "--interval", "50ms", "--listen", "9400"]);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+    let mut child = lab.task.spawn(&mut command);
+    // The reader's end, where it is a pipe.
+    drop(child.stdout.take());
+    let lost = || {
+        let page = get(&lab.task, here, "/metrics").ok()?;
+        sample(&page.body, "hct_output_lines_lost_total")
+    };
+    let at_first = wait::for_some("lines to be lost", START, || lost().filter(|lost| *lost > 0.0));
+    wait::until("more lines to be lost", PATIENCE, || lost().is_some_and(|lost| lost > at_first));
+    assert_eq!(witness::attached(&lab.task).len(), 4, "it still watches");
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("a signal");
+    let output = child.wait_with_output().expect("its output");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "it is said once: {errors}");
+    assert!(errors.contains(&format!("writing standard output: {cause}")), "{errors}");
+    assert!(errors.contains("counted as output_lines"), "{errors}");
+    assert_eq!(witness::attached(&lab.task), [""; 0]);
+}
+
+#[test]
+fn a_closed_pipe_does_not_end_it_where_it_has_another_outlet() {
+    let _turn = turns::share();
+    outlives_its_standard_output(Stdio::piped(), "Broken pipe");
+}
+
+#[test]
+fn a_full_disk_does_not_end_it_where_it_has_another_outlet() {
+    let _turn = turns::share();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("the full device");
+    outlives_its_standard_output(full.into(), "No space left on device");
 }
 
 #[test]

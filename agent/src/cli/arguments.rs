@@ -118,6 +118,15 @@ pub struct CheckArgs {
         help_heading = "Output"
     )]
     pub output: Format,
+    /// What `trace` is told to do when the target cannot be observed: a name that it survives is no failure then
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "AGENT_ON_BLIND",
+        default_value = "exit",
+        help_heading = "Output"
+    )]
+    pub on_blind: OnBlind,
     #[command(flatten)]
     pub cloudwatch: CloudWatchArgs,
     #[command(flatten)]

@@ -31,6 +31,16 @@ fn lists_take_commas_and_blanks() {
 }
 
 #[test]
+fn standard_output_is_the_only_outlet_unless_another_is_named() {
+    for (flags, has_another) in [("", false), ("--output json", false), ("--listen 9400", true)] {
+        let Ok(Request::Trace(settings)) = read(&format!("agent trace --port 80 {flags}")) else {
+            panic!("it is right")
+        };
+        assert_eq!(settings.has_another_outlet(), has_another, "{flags}");
+    }
+}
+
+#[test]
 fn a_finding_is_explained_and_an_unknown_one_is_named_beside_the_known() {
     let Ok(Request::Print(text)) = read("agent explain host_firewall") else { panic!("it is right") };
     assert!(text.starts_with("## host_firewall\n") && text.contains("nft list ruleset"), "{text}");
@@ -76,6 +86,14 @@ fn names_are_asked_for_again_as_often_as_their_records_end() {
     ] {
         let Ok(Request::Trace(settings)) = read(line) else { panic!("{line} is right") };
         assert_eq!(settings.resolve_every, every, "{line}");
+    }
+}
+
+#[test]
+fn check_is_told_what_trace_does_when_it_is_blind() {
+    for (line, on_blind) in [("agent check", OnBlind::Exit), ("agent check --on-blind stay", OnBlind::Stay)] {
+        let Ok(Request::Check(wanted)) = read(line) else { panic!("{line} is right") };
+        assert_eq!(wanted.settings.on_blind, on_blind, "{line}");
     }
 }
 

@@ -98,7 +98,7 @@ pub struct Loss {
     pub recursion_misses: u64,
     /// NLB sources that got no tally of their own because there was no slot left.
     pub sources: u64,
-    /// Lines of output that nobody read in time. No conclusion rests on them.
+    /// Lines of output that nobody read in time, or that could not be written. No conclusion rests on them.
     pub output_lines: u64,
     /// Lines that did not reach CloudWatch Logs. No conclusion rests on them.
     pub shipping_lines: u64,

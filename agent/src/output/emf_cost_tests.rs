@@ -1,9 +1,18 @@
 //! What documents cost, as docs/cloudwatch.md says it.
 
+use std::time::Duration;
+
 use super::{
     tests::{identity, made, made_of, neighbour, observed},
     *,
 };
+use crate::{
+    domain::common::CommonAbsence,
+    output::{json, pace::CommonPace, view::TargetLabel},
+};
+
+/// What an hour may cost in which several targets miss the same, in lines that say so.
+const BYTES_PER_HOUR_OF_A_COMMON_ABSENCE: usize = 58_000;
 
 /// What an hour of a default run may cost while nothing is wrong, the opening lines apart. docs/cloudwatch.md computes the
 /// monthly cost from it.
@@ -54,4 +63,33 @@ fn an_hour_of_a_default_run_costs_no_more_than_the_documentation_says() {
         assert!(bytes <= most && bytes > most - 4000, "{bytes} bytes an hour: {document}");
         assert!(said.contains(text), "docs/cloudwatch.md states another limit than {text}");
     }
+}
+
+#[test]
+fn an_hour_in_which_a_whole_node_misses_the_same_costs_no_more_than_the_documentation_says() {
+    let label = |index: usize| TargetLabel {
+        netns: Some(format!("/proc/{}/ns/net", 4_194_304 - index)),
+        interface: "eth0".to_owned(),
+        address: Some(format!("10.0.1.{}", 1 + index)),
+        ports: vec![8080],
+        workload: neighbour(&"c".repeat(50), &"s".repeat(50)),
+    };
+    let labels: Vec<TargetLabel> = (0..120).map(label).collect();
+    let labels: Vec<&TargetLabel> = labels.iter().collect();
+    let absence = CommonAbsence {
+        code: Code::ProbesMissing,
+        sources: vec!["10.0.1.23".to_owned(), "10.0.2.31".to_owned()],
+        targets: (0..labels.len()).collect(),
+    };
+    let (mut pace, mut bytes) = (CommonPace::default(), 0);
+    for second in (0..3600).step_by(INTERVAL.as_secs() as usize) {
+        for due in pace.due(Duration::from_secs(second), vec![absence.clone()]) {
+            let line = json::common("2026-11-25T17:00:00.000Z", &due, labels.len(), &labels);
+            bytes += line.len() + EVENT_OVERHEAD_BYTES;
+        }
+    }
+    let most = BYTES_PER_HOUR_OF_A_COMMON_ABSENCE;
+    assert!(bytes <= most && bytes > most - 4000, "{bytes} bytes");
+    let said = include_str!("../../../docs/cloudwatch.md");
+    assert!(said.contains("at most 58,000 bytes"), "docs/cloudwatch.md states another limit");
 }

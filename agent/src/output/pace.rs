@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{
-    finding::{Finding, FindingKey},
+    common::CommonAbsence,
+    finding::{Code, Finding, FindingKey},
     verdict::State,
 };
 
@@ -75,6 +76,31 @@ impl Pace {
     }
 }
 
+/// When it was said what several targets miss at once: when it begins, and at the ages at which findings are told again.
+#[derive(Clone, Debug, Default)]
+pub struct CommonPace {
+    /// Since when each is open, and how often it was told. Targets are no part of the key: on a node where they come and go,
+    /// each would make it a new one.
+    open: BTreeMap<(Code, Vec<String>), (Duration, usize)>,
+}
+
+impl CommonPace {
+    /// Those of all that are open `now` that are to be told.
+    pub fn due(&mut self, now: Duration, all: Vec<CommonAbsence>) -> Vec<CommonAbsence> {
+        let key = |absence: &CommonAbsence| (absence.code, absence.sources.clone());
+        self.open.retain(|known, _| all.iter().any(|absence| key(absence) == *known));
+        let mut is_due = |absence: &CommonAbsence| {
+            let (since, told) = self.open.entry(key(absence)).or_insert((now, 0));
+            let age = now.saturating_sub(*since);
+            let passed = 1 + REMIND_AT.iter().filter(|at| age >= **at).count();
+            let is_due = passed > *told;
+            *told = passed;
+            is_due
+        };
+        all.into_iter().filter(|absence| is_due(absence)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +154,31 @@ mod tests {
             let admitted = (0..attempts).filter(|_| pace.admits()).count();
             assert_eq!((admitted as u32, pace.close()), (attempts.min(MAX_LINES), left_out));
         }
+    }
+
+    fn missed(source: &str, targets: &[usize]) -> CommonAbsence {
+        CommonAbsence {
+            code: Code::ProbesMissing,
+            sources: vec![source.to_owned()],
+            targets: targets.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_several_miss_is_told_at_once_and_after_one_five_and_fifteen_minutes_whichever_targets_they_are() {
+        let mut pace = CommonPace::default();
+        let told: Vec<u64> = (7..4000)
+            .filter(|second| {
+                let targets = [0, 1 + *second as usize % 7];
+                !pace.due(Duration::from_secs(*second), vec![missed("10.0.1.23", &targets)]).is_empty()
+            })
+            .collect();
+        assert_eq!(told, [7, 67, 307, 907]);
+        // Another one has a pace of its own, and one that went and came back begins anew.
+        let both = vec![missed("10.0.1.23", &[0, 1]), missed("10.0.2.31", &[0, 1])];
+        assert_eq!(pace.due(Duration::from_secs(4000), both.clone()), [missed("10.0.2.31", &[0, 1])]);
+        assert!(pace.due(Duration::from_secs(4001), Vec::new()).is_empty());
+        assert_eq!(pace.due(Duration::from_secs(4002), both).len(), 2);
     }
 
     #[test]

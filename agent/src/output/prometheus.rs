@@ -172,7 +172,11 @@ pub fn page(version: &str, lost_lines: u64, targets: &[Target<'_>]) -> String {
         }
     }
     conclusions(&mut page, targets);
-    page.family("hct_output_lines_lost_total", "counter", "Lines of output that nobody read in time.");
+    page.family(
+        "hct_output_lines_lost_total",
+        "counter",
+        "Lines of output that nobody read in time, or that could not be written.",
+    );
     page.sample(None, &[], lost_lines);
     page.text
 }

@@ -57,7 +57,7 @@ fn unopened(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 /// The answer to a question. `follows`: the agent finds the targets on its node itself. `lost_lines`: lines of output that
-/// nobody read.
+/// nobody read or that could not be written.
 pub fn page(follows: bool, targets: &[Target], lost_lines: u64) -> Page {
     let shown: Vec<_> = targets
         .iter()

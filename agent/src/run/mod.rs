@@ -34,6 +34,7 @@ use crate::{
     discover::{Discovered, Endpoints},
     domain::verdict::State,
     kernel::{limits, memory, privileges},
+    output::pace::CommonPace,
     settings::{OnBlind, Settings},
 };
 
@@ -42,6 +43,7 @@ use endpoint::Endpoint;
 pub use failure::Failure;
 use follow::Follower;
 use names::Names;
+use outbox::OnError;
 use ready::ReadyFile;
 use sink::Sink;
 use target::Target;
@@ -101,7 +103,9 @@ fn run(settings: &Settings, until: Until) -> Result<Vec<State>, Failure> {
         .on_thread_start(privileges::none)
         .build()
         .map_err(Failure::internal)?;
-    let mut sink = Sink::new(settings.format, until == Until::Sure).map_err(Failure::internal)?;
+    // Standard output that ends is the end only where nobody sees elsewhere what is found.
+    let on_error = if settings.has_another_outlet() { OnError::Count } else { OnError::End };
+    let mut sink = Sink::new(settings.format, until == Until::Sure, on_error).map_err(Failure::internal)?;
     sink.ship_to(settings.cloudwatch.as_ref()).map_err(Failure::internal)?;
     let outcome = runtime.block_on(watch(settings, until, &mut sink));
     // A name server that does not answer must not hold up the end.
@@ -161,6 +165,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     publish(ready.as_mut(), settings, &targets)?;
 
     let began = Instant::now();
+    let mut common_pace = CommonPace::default();
     let mut tick = every(tick_length(settings));
     let mut report = every(sink.refresh(settings.interval));
     report.tick().await;
@@ -209,7 +214,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 for target in &mut targets {
                     target.report(settings, &names, sink)?;
                 }
-                say_of_all(settings, &targets, sink)?;
+                say_of_all(settings, &targets, began.elapsed(), &mut common_pace, sink)?;
                 sink.end()?;
                 publish(ready.as_mut(), settings, &targets)?;
             }
@@ -225,7 +230,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         target.step(settings, sink)?;
         verdicts.push(target.finish(settings, &reason, sink)?);
     }
-    say_of_all(settings, &targets, sink)?;
+    say_of_all(settings, &targets, began.elapsed(), &mut common_pace, sink)?;
     sink.end()?;
     Ok(verdicts)
 }
@@ -242,11 +247,17 @@ async fn find_out(settings: &Settings) -> (Result<Names, Failure>, Discovered) {
 }
 
 /// What no single target can say.
-fn say_of_all(settings: &Settings, targets: &[Target], sink: &mut Sink) -> Result<(), Failure> {
+fn say_of_all(
+    settings: &Settings,
+    targets: &[Target],
+    watched: Duration,
+    pace: &mut CommonPace,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
     if settings.all_namespaces && targets.is_empty() {
         return say::nobody(&settings.ports, sink);
     }
-    say::common(&targets.iter().map(Target::open).collect::<Vec<_>>(), sink)
+    say::common(&targets.iter().map(Target::open).collect::<Vec<_>>(), watched, pace, sink)
 }
 
 fn nobody_listens(settings: &Settings) -> Failure {

@@ -3,7 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    time::Duration,
+    sync::mpsc::channel,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -14,6 +16,7 @@ use tokio::{
 use crate::{
     discover::names::{ResolveError, resolve, zonal},
     domain::sources::Origin,
+    kernel::privileges,
     run::Failure,
     settings::OnBlind,
 };
@@ -75,7 +78,7 @@ impl Names {
             all.under_way.remove(&name);
             match resolved {
                 Ok(addresses) => drop(all.known.insert(name, addresses)),
-                Err(error) if on_blind == OnBlind::Exit && !error.is_passing() => {
+                Err(error) if ends(&error, on_blind) => {
                     return Err(Failure::Usage(error.to_string()));
                 }
                 Err(error) => log::warn!("{error}; asking again later"),
@@ -157,12 +160,60 @@ impl Names {
     }
 }
 
+/// Whether `trace` would end for this answer at its start: a mistyped name is best found then.
+fn ends(error: &ResolveError, on_blind: OnBlind) -> bool {
+    on_blind == OnBlind::Exit && !error.is_passing()
+}
+
+/// What asking once for a name gave.
+#[derive(Debug)]
+pub enum Asked {
+    /// These addresses.
+    Found(BTreeSet<IpAddr>),
+    /// No address, and `trace` would end for it.
+    Ends(ResolveError),
+    /// No address now; `trace` would ask again later.
+    Later(ResolveError),
+    /// No answer in the time that `trace` waits for one; it would go on without.
+    Silence,
+}
+
+/// Asks once for all names at the same time, for no longer than `trace` waits at its start.
+pub fn ask_once(names: &[String], on_blind: OnBlind) -> Vec<(String, Asked)> {
+    ask_once_with(resolve, names, on_blind)
+}
+
+fn ask_once_with(resolver: Resolver, names: &[String], on_blind: OnBlind) -> Vec<(String, Asked)> {
+    let (answer, answers) = channel();
+    for name in names {
+        let (name, answer) = (name.clone(), answer.clone());
+        // A resolver cannot be stopped. It is not waited for at the end of the process either.
+        thread::spawn(move || {
+            privileges::none();
+            let resolved = resolver(&name);
+            let _nobody_waits_any_more = answer.send((name, resolved));
+        });
+    }
+    drop(answer);
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut answered = BTreeMap::new();
+    while let Ok((name, resolved)) = answers.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    {
+        let asked = match resolved {
+            Ok(addresses) => Asked::Found(addresses),
+            Err(error) if ends(&error, on_blind) => Asked::Ends(error),
+            Err(error) => Asked::Later(error),
+        };
+        answered.insert(name, asked);
+    }
+    names.iter().map(|name| (name.clone(), answered.remove(name).unwrap_or(Asked::Silence))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
         io,
         sync::atomic::{AtomicUsize, Ordering},
-        time::Instant,
     };
 
     use super::*;
@@ -256,5 +307,27 @@ mod tests {
             assert!(matches!(refused, Err(Failure::Usage(text)) if text.contains("mistyped.example")));
             assert!(Names::resolve_with(resolver, wanted(), OnBlind::Stay).await.is_ok());
         });
+    }
+
+    #[test]
+    fn a_single_question_waits_no_longer_than_the_start_and_says_what_the_start_would_do() {
+        let resolver: Resolver = |name| match name {
+            "slow.example" => {
+                std::thread::sleep(START_TIMEOUT + Duration::from_secs(60));
+                Ok([address(7)].into())
+            }
+            "good.example" => Ok([address(1)].into()),
+            "down.example" => Err(failed(name, "Temporary failure in name resolution")),
+            _ => Err(failed(name, "Name or service not known")),
+        };
+        let wanted = ["slow.example", "good.example", "down.example", "mistyped.example"].map(str::to_owned);
+        let began = Instant::now();
+        let asked = ask_once_with(resolver, &wanted, OnBlind::Exit);
+        assert!(began.elapsed() < START_TIMEOUT + Duration::from_secs(1), "{:?}", began.elapsed());
+        let [(_, slow), (_, good), (_, down), (_, mistyped)] = &asked[..] else { panic!("{asked:?}") };
+        assert!(matches!(slow, Asked::Silence) && matches!(good, Asked::Found(found) if found.len() == 1));
+        assert!(matches!(down, Asked::Later(_)) && matches!(mistyped, Asked::Ends(_)));
+        let asked = ask_once_with(resolver, &wanted[3..], OnBlind::Stay);
+        assert!(matches!(asked[..], [(_, Asked::Later(_))]), "{asked:?}");
     }
 }

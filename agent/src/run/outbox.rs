@@ -14,6 +14,15 @@ use crate::{kernel::privileges, run::Failure};
 /// Most bytes that wait to be written; beyond that the oldest text goes.
 const CAPACITY_BYTES: usize = 1 << 20;
 
+/// What it means that the writer takes nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// Nobody would see what the agent finds: it ends.
+    End,
+    /// There is another outlet: the lines are lost and counted, and it goes on.
+    Count,
+}
+
 /// Text on its way to a writer.
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -40,12 +49,12 @@ impl Outbox {
     /// # Errors
     ///
     /// When the kernel allows no further thread.
-    pub fn new(writer: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn new(writer: impl Write + Send + 'static, on_error: OnError) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         thread::Builder::new().name("output".to_owned()).spawn(move || {
             privileges::none();
-            theirs.write_to(writer);
+            theirs.write_to(writer, on_error);
         })?;
         Ok(Self { shared })
     }
@@ -78,7 +87,7 @@ impl Outbox {
         self.shared.lock().error.as_ref().map_or(Ok(()), |error| Err(Failure::output(error)))
     }
 
-    /// Lines that were thrown away because nobody read.
+    /// Lines that were thrown away because nobody read, or that could not be written.
     pub fn lost_lines(&self) -> u64 {
         self.shared.lock().lost_lines
     }
@@ -104,7 +113,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut writer: impl Write) {
+    fn write_to(&self, mut writer: impl Write, on_error: OnError) {
+        // Of a line that could not be written, a part may have been: what follows must not be glued to it.
+        let (mut is_torn, mut is_said) = (false, false);
         loop {
             let state = self.lock();
             let idle = |state: &mut State| state.waiting.is_empty();
@@ -113,16 +124,38 @@ impl Shared {
             state.waiting_bytes -= text.len();
             state.is_writing = true;
             drop(state);
-            let written = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+            let written = write(&mut writer, &text, is_torn);
+            is_torn = written.is_err();
             let mut state = self.lock();
             state.is_writing = false;
-            state.error = written.err();
+            if let Err(error) = written {
+                match on_error {
+                    OnError::End => state.error = Some(error),
+                    OnError::Count => {
+                        state.lost_lines += text.lines().count() as u64;
+                        if !std::mem::replace(&mut is_said, true) {
+                            log::warn!(
+                                "writing standard output: {error}; going on without it, what cannot be written is \
+                                 counted as output_lines"
+                            );
+                        }
+                    }
+                }
+            }
             self.changed.notify_all();
             if state.error.is_some() {
                 return;
             }
         }
     }
+}
+
+fn write(writer: &mut impl Write, text: &str, is_torn: bool) -> io::Result<()> {
+    if is_torn {
+        writer.write_all(b"\n")?;
+    }
+    writer.write_all(text.as_bytes())?;
+    writer.flush()
 }
 
 #[cfg(test)]
@@ -153,7 +186,7 @@ mod tests {
 
     fn gated() -> (Outbox, Sender<()>, Receiver<String>) {
         let ((allow, allowed), (written, texts)) = (channel(), channel());
-        (Outbox::new(Gate { allowed, written }).expect("a thread"), allow, texts)
+        (Outbox::new(Gate { allowed, written }, OnError::End).expect("a thread"), allow, texts)
     }
 
     #[test]
@@ -192,5 +225,38 @@ mod tests {
         drop(allow);
         assert!(matches!(outbox.flush(LONG), Err(Failure::Internal(_))));
         assert!(matches!(outbox.push("b\n"), Err(Failure::Internal(_))));
+    }
+
+    /// Full at first, then with room for everything.
+    struct Disk {
+        refusals: u32,
+        written: Sender<String>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.refusals > 0 {
+                self.refusals -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.send(String::from_utf8_lossy(bytes).into_owned()).expect("the test reads");
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn with_another_outlet_what_cannot_be_written_is_counted_and_the_rest_is_written() {
+        let (written, texts) = channel();
+        let outbox = Outbox::new(Disk { refusals: 2, written }, OnError::Count).expect("a thread");
+        for text in ["a\nb\n", "c\n", "d\n", "e\n"] {
+            outbox.push(text).expect("it goes on");
+            assert!(matches!(outbox.flush(LONG), Ok(true)));
+        }
+        assert_eq!(outbox.lost_lines(), 3);
+        assert_eq!(texts.try_iter().collect::<String>(), "\nd\ne\n");
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     kernel::facts,
     output::{
         json::{self, Head},
+        pace::CommonPace,
         text,
         view::{self, Report, TargetLabel},
     },
@@ -127,10 +128,20 @@ pub fn report(
     sink.add(&json::loss(head("loss"), loss))
 }
 
-/// What several targets miss at once. `open`: the label of each target and what is open there.
-pub fn common(open: &[(&TargetLabel, Vec<&Finding>)], sink: &mut Sink) -> Result<(), Failure> {
+/// What several targets miss at once. `open`: the label of each target and what is open there; `watched`: how long the
+/// agent has been at work.
+pub fn common(
+    open: &[(&TargetLabel, Vec<&Finding>)],
+    watched: Duration,
+    pace: &mut CommonPace,
+    sink: &mut Sink,
+) -> Result<(), Failure> {
     let findings: Vec<Vec<&Finding>> = open.iter().map(|(_, findings)| findings.clone()).collect();
-    for absence in common_absences(&findings) {
+    let mut absences = common_absences(&findings);
+    if sink.format() == Format::Emf {
+        absences = pace.due(watched, absences);
+    }
+    for absence in absences {
         let labels: Vec<&TargetLabel> = absence.targets.iter().map(|index| open[*index].0).collect();
         let text = match sink.format() {
             Format::Text => text::common(&absence, open.len(), &labels),

@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    run::{Failure, outbox::Outbox},
+    run::{
+        Failure,
+        outbox::{OnError, Outbox},
+    },
     settings::Format,
     ship::cloudwatch::{Options, Shipper, Target},
 };
@@ -37,17 +40,18 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Finds out what standard output is. `with_evidence`: findings in text come with theirs.
+    /// Finds out what standard output is. `with_evidence`: findings in text come with theirs; `on_error`: what follows when
+    /// it takes nothing any more.
     ///
     /// # Errors
     ///
     /// When the kernel allows no thread for it.
-    pub fn new(format: Format, with_evidence: bool) -> io::Result<Self> {
+    pub fn new(format: Format, with_evidence: bool, on_error: OnError) -> io::Result<Self> {
         let is_terminal = io::stdout().is_terminal();
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Self {
-            outbox: Outbox::new(io::stdout())?,
+            outbox: Outbox::new(io::stdout(), on_error)?,
             shipper: None,
             format,
             with_evidence,
@@ -79,7 +83,7 @@ impl Sink {
         self.outbox.check()
     }
 
-    /// Lines that nobody read in time.
+    /// Lines that nobody read in time, or that could not be written.
     pub fn lost_lines(&self) -> u64 {
         self.outbox.lost_lines()
     }

@@ -3,11 +3,9 @@
 use crate::{
     discover::Discovered,
     domain::{
-        check::{Check, State, blinded},
+        check::{Check, State},
         finding::Code,
-        sample::BlindSpot,
         sources::SourceTable,
-        stage::Stage,
     },
     kernel::{
         namespace::Namespace,
@@ -15,7 +13,14 @@ use crate::{
         privileges::{self, Power},
         sockets,
     },
-    run::{Failure, check::home::Home, start},
+    run::{
+        Failure,
+        check::{
+            home::Home,
+            tried::{tried, untried},
+        },
+        start,
+    },
     settings::Settings,
 };
 
@@ -25,7 +30,8 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
         Ok(namespace) => namespace,
         Err(error) => {
             let error = error.to_string();
-            return vec![Check::lacks(State::Fail, "namespace", error, home.joining()).blinds(&Code::ALL)];
+            let check = Check::lacks(State::Fail, "namespace", error, home.joining()).blinds(&Code::ALL);
+            return with_untried(check);
         }
     };
     let of_task: &[_] = if netns.is_none() { &discovered.identity.task_addresses } else { &[] };
@@ -33,7 +39,8 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
         Ok(interface) => interface,
         Err(failure) => {
             let fix = "name the interface that holds the task's address with --interface";
-            return vec![Check::lacks(State::Fail, "interface", failure.to_string(), fix).blinds(&Code::ALL)];
+            let check = Check::lacks(State::Fail, "interface", failure.to_string(), fix).blinds(&Code::ALL);
+            return with_untried(check);
         }
     };
     let found = format!("{}: {}", interface.name, interface.chosen_because);
@@ -53,44 +60,22 @@ pub fn checks(netns: Option<&str>, settings: &Settings, discovered: &Discovered,
     let started = privileges::with(Power::Load, || Observer::start(target, &SourceTable::new(2), &options));
     match started {
         Ok(observer) => {
-            checks.extend(observer.hooks().iter().map(|hook| {
-                Check::pass(
-                    format!("hook_{}", word(hook)),
-                    format!("{hook}: loaded, hooked up, taken down again"),
-                )
-            }));
-            checks.extend(observer.blind_spots().iter().map(|spot| blind(spot, home)));
+            checks.push(Check::pass("hooks", "maps can be made, and programs be loaded"));
+            checks.extend(tried(&observer.hooks(), observer.blind_spots(), home));
         }
         Err(error) => {
             let failure = Failure::from(error).to_string();
-            checks.push(Check::lacks(State::Fail, "hooks", failure, home.capabilities()).blinds(&Code::ALL));
+            let check = Check::lacks(State::Fail, "hooks", failure, home.capabilities()).blinds(&Code::ALL);
+            checks.extend(with_untried(check));
         }
     }
     checks
 }
 
-/// "tcx ingress (openings)" is `ingress_openings`: the id is the same whichever way it is hooked up.
-fn word(hook: &str) -> String {
-    let hook = hook.trim_start_matches("tcx ").trim_start_matches("clsact ");
-    let letters = hook.chars().filter(|letter| !matches!(letter, '(' | ')'));
-    letters.map(|letter| if letter == ' ' { '_' } else { letter }).collect()
-}
-
-fn blind(spot: &BlindSpot, home: Home) -> Check {
-    // Without the programs on the interface neither arrival nor answer is seen; the rest is seen less well.
-    let is_needed = spot.stages == [Stage::Arrived] || spot.stages == [Stage::Answered];
-    let state = if is_needed { State::Fail } else { State::Warn };
-    let id = match spot.id {
-        "btf" => "hooks_btf".to_owned(),
-        "hct_ingress" => "hook_ingress".to_owned(),
-        "hct_egress" => "hook_egress".to_owned(),
-        id => format!("hook_{}", id.trim_start_matches("hct_")),
-    };
-    let fix = match spot.id {
-        "btf" | "drop_reasons" => home.btf(),
-        _ => home.capabilities(),
-    };
-    Check::lacks(state, id, spot.text.clone(), fix).blinds(&blinded(&spot.stages))
+/// What stands in the way of the hooks, and each of them: what a script looks for is always there.
+fn with_untried(check: Check) -> Vec<Check> {
+    let hooks = untried(&check.id);
+    [check].into_iter().chain(hooks).collect()
 }
 
 fn listeners(namespace: &Namespace, settings: &Settings) -> Vec<Check> {
@@ -141,27 +126,4 @@ fn listeners(namespace: &Namespace, settings: &Settings) -> Vec<Check> {
         Check::pass("listener", format!("port {port}: listened on at {}", on.join(", ")))
     };
     ports.iter().map(one).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_do_not_depend_on_how_it_is_hooked_up() {
-        assert_eq!(word("tcx ingress"), word("clsact ingress"));
-        assert_eq!(word("tcx egress (answers)"), "egress_answers");
-        assert_eq!(word("kfree_skb"), "kfree_skb");
-    }
-
-    #[test]
-    fn a_lost_side_of_the_interface_fails_and_a_lost_tracepoint_warns() {
-        let spot = |id, stages: &[Stage]| BlindSpot { id, stages: stages.to_vec(), text: String::new() };
-        let lost = blind(&spot("hct_ingress", &[Stage::Arrived]), Home::Shell);
-        assert_eq!((lost.id.as_str(), lost.state), ("hook_ingress", State::Fail));
-        assert!(lost.blind.contains(&Code::ProbesMissing));
-        let lost = blind(&spot("kfree_skb", &[Stage::Admitted]), Home::Shell);
-        assert_eq!((lost.id.as_str(), lost.state), ("hook_kfree_skb", State::Warn));
-        assert!(lost.blind.contains(&Code::HostFirewall));
-    }
 }

@@ -6,6 +6,7 @@ mod live;
 mod node;
 mod rights;
 mod surroundings;
+mod tried;
 
 use std::{path::PathBuf, time::SystemTime};
 

@@ -46,7 +46,7 @@ pub fn checks(settings: &Settings, home: Home) -> Vec<Check> {
     checks.push(btf(&settings.btf, home));
     checks.push(tracefs());
     checks.push(lockdown());
-    checks.push(memlock(home));
+    checks.push(memlock(rights::memlock_bytes(), home));
     checks
 }
 
@@ -120,15 +120,35 @@ fn lockdown() -> Check {
     }
 }
 
-fn memlock(home: Home) -> Check {
-    match rights::memlock_bytes() {
+fn memlock(limit: Option<u64>, home: Home) -> Check {
+    match limit {
         None => Check::pass("memlock", "no limit that counts maps"),
         Some(bytes) if bytes >= MEMLOCK_BYTES => Check::pass("memlock", format!("{bytes} bytes are enough")),
         Some(bytes) => Check::lacks(
             State::Warn,
             "memlock",
-            format!("{bytes} bytes of locked memory are few: this kernel counts maps against the limit"),
+            format!(
+                "{bytes} bytes of locked memory are few: this kernel counts maps against the limit, and when they do not \
+                 fit nothing is observed"
+            ),
             home.memlock(),
-        ),
+        )
+        // Whether they fit shows with the hooks.
+        .blinds(&Code::ALL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_of_locked_memory_says_what_it_may_cost() {
+        let few = memlock(Some(65_536), Home::Systemd);
+        assert!(few.state == State::Warn && few.found.contains("nothing is observed"), "{few:?}");
+        assert_eq!(few.blind, Code::ALL);
+        for enough in [None, Some(MEMLOCK_BYTES)] {
+            assert_eq!(memlock(enough, Home::Systemd).state, State::Pass);
+        }
     }
 }
