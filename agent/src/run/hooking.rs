@@ -65,7 +65,7 @@ pub fn hook_up_all(prepared: Vec<Prepared>, settings: &Settings) -> Vec<Hooked> 
     }
     let share = prepared.len().div_ceil(threads);
     let mut left = prepared.into_iter();
-    thread::scope(|scope| {
+    let hooked = thread::scope(|scope| {
         let shares = (0..threads).map(|_| left.by_ref().take(share).collect::<Vec<_>>());
         let work =
             |share: Vec<Prepared>| share.into_iter().map(|one| one.hook_up(settings)).collect::<Vec<_>>();
@@ -74,5 +74,8 @@ pub fn hook_up_all(prepared: Vec<Prepared>, settings: &Settings) -> Vec<Hooked> 
             .into_iter()
             .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
-    })
+    });
+    // Each gave back what it needed to load, but for what another still used at that moment.
+    memory::give_back();
+    hooked
 }
