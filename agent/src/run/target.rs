@@ -83,7 +83,7 @@ impl Target {
             ports: settings.all_ports(&settings.ports),
             workload: Workload::default(),
         };
-        let thrift = Thrift::of(discovered.identity.clone());
+        let thrift = Thrift::of(settings.naming.clone(), discovered.identity.clone());
         Self { namespace, followed: None, label, watching: None, trouble: String::new(), discovered, thrift }
     }
 
