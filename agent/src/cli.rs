@@ -16,6 +16,7 @@ use crate::{
     domain::{
         class::{ClientIp, Priors},
         health::Protocol,
+        identity::Naming,
     },
     kernel::attach::AttachMode,
     kernel::facts,
@@ -26,7 +27,7 @@ use crate::{
 };
 use arguments::{
     AttachArg, CheckArgs, Cli, ClientIpArg, CloudWatchArgs, Command, DiagnoseArgs, HealthProtocolArg,
-    HiddenArgs, TargetArgs, TraceArgs, TraceOutputArgs,
+    HiddenArgs, NamingArgs, TargetArgs, TraceArgs, TraceOutputArgs,
 };
 
 /// What the command line asks for.
@@ -56,6 +57,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
         Ok(Cli { command: Command::Diagnose(DiagnoseArgs { target, wait, output, hidden }) }) => {
             let output = TraceOutputArgs {
                 interval: Some(DIAGNOSE_REPORTS_ONCE),
+                naming: NamingArgs::default(),
                 listen: None,
                 duration: wait.0,
                 output,
@@ -76,6 +78,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, S
             let config = target.config.clone();
             let output = TraceOutputArgs {
                 interval: Some(DIAGNOSE_REPORTS_ONCE),
+                naming: NamingArgs::default(),
                 listen: None,
                 duration: None,
                 output,
@@ -154,6 +157,7 @@ fn settings(arguments: TargetArgs, output: TraceOutputArgs, hidden: HiddenArgs) 
         }),
         duration: output.duration,
         format: output.output,
+        naming: Naming { cluster: output.naming.cluster_name, service: output.naming.service_name },
         cloudwatch: cloudwatch(output.cloudwatch),
         listen: output.listen,
         ready_file: output.ready_file,

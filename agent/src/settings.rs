@@ -15,6 +15,7 @@ use crate::{
         class::{Priors, Role},
         health::Protocol,
         history::Watch,
+        identity::Naming,
     },
     kernel::attach::AttachMode,
     ship::cloudwatch,
@@ -82,6 +83,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// Output format.
     pub format: Format,
+    /// What metrics are to be called by, where it is not what was discovered.
+    pub naming: Naming,
     /// Where in CloudWatch Logs every line goes, too.
     pub cloudwatch: Option<cloudwatch::Target>,
     /// Where to serve metrics and health.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::{
     domain::finding::Code,
+    output::emf::parse_dimension,
     settings::{
         Format, Nlb, OnBlind, parse_duration, parse_health_interval, parse_health_timeout, parse_network,
         parse_nlb, parse_port,
@@ -219,6 +220,8 @@ pub struct TraceOutputArgs {
     )]
     pub output: Format,
     #[command(flatten)]
+    pub naming: NamingArgs,
+    #[command(flatten)]
     pub cloudwatch: CloudWatchArgs,
     /// Serve /metrics, /healthz and /readyz; a port alone means loopback [default: off]
     #[arg(
@@ -238,6 +241,17 @@ pub struct TraceOutputArgs {
         help_heading = "Output"
     )]
     pub on_blind: OnBlind,
+}
+
+#[derive(Args, Default)]
+#[command(next_help_heading = "Metrics")]
+pub struct NamingArgs {
+    /// Cluster that metrics of --output emf go by, for every target [default: the ECS cluster, else unknown]
+    #[arg(long, value_name = "NAME", env = "AGENT_CLUSTER_NAME", value_parser = parse_dimension)]
+    pub cluster_name: Option<String>,
+    /// Service that metrics of --output emf go by, for every target [default: the ECS service or task family, else unknown]
+    #[arg(long, value_name = "NAME", env = "AGENT_SERVICE_NAME", value_parser = parse_dimension)]
+    pub service_name: Option<String>,
 }
 
 #[derive(Args, Default)]

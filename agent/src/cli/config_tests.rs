@@ -49,6 +49,8 @@ health_protocol = "http"
 health_interval = "20s"
 interval = "30s"
 output = "json"
+cluster_name = "prod"
+service_name = "orders"
 wait = "40s"
 "#;
 
@@ -65,6 +67,8 @@ fn every_kind_of_value_reaches_the_settings() {
         (Some(Duration::from_secs(20)), Duration::from_secs(30))
     );
     assert_eq!((settings.format, settings.duration), (Format::Json, None));
+    let names = (settings.naming.cluster.as_deref(), settings.naming.service.as_deref());
+    assert_eq!(names, (Some("prod"), Some("orders")));
     // The same file serves another command, with the keys that it has.
     let Ok(Request::Diagnose(settings)) = file.run("agent diagnose") else { panic!("it is right") };
     assert_eq!(settings.duration, Some(Duration::from_secs(40)));

@@ -74,6 +74,21 @@ fn the_unit_starts_what_exists_with_the_three_capabilities() {
     }
 }
 
+/// What is commented out in the example for systemd is there to be taken in: each is a flag.
+#[test]
+fn every_variable_of_the_example_is_a_flags() {
+    let text = include_str!("../../../deploy/systemd/environment.example");
+    let variables = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix("AGENT_"));
+    let flags: Vec<String> = variables
+        .filter_map(|variable| variable.split_once('='))
+        .map(|(name, value)| format!("--{}={value}", name.to_ascii_lowercase().replace('_', "-")))
+        .filter(|flag| !flag.starts_with("--cloudwatch"))
+        .collect();
+    let words: Vec<&str> = ["trace"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+    let settings = accepted(&words);
+    assert!(settings.naming.cluster.is_some() && settings.naming.service.is_some(), "{words:?}");
+}
+
 #[test]
 fn the_daemon_set_follows_the_node() {
     let text = &filled(include_str!("../../../deploy/kubernetes/daemonset.yaml"));
@@ -81,6 +96,8 @@ fn the_daemon_set_follows_the_node() {
     let words: Vec<&str> = rest.lines().map_while(|line| line.strip_prefix("            - ")).collect();
     let settings = accepted(&words);
     assert!(settings.all_namespaces && settings.on_blind == OnBlind::Stay);
+    // Nothing on the node tells them.
+    assert!(settings.naming.cluster.is_some() && settings.naming.service.is_some());
     assert!(text.contains("hostPID: true") && text.contains("hostNetwork: true"));
 }
 

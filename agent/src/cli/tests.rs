@@ -90,6 +90,16 @@ fn names_are_asked_for_again_as_often_as_their_records_end() {
 }
 
 #[test]
+fn metrics_are_called_as_the_operator_says() {
+    let Ok(Request::Trace(settings)) = read("agent trace --port 80 --service-name orders") else {
+        panic!("it is right")
+    };
+    assert_eq!((settings.naming.cluster, settings.naming.service.as_deref()), (None, Some("orders")));
+    let blank = super::parse(["agent", "trace", "--cluster-name", " "].map(OsString::from));
+    assert!(blank.is_err_and(|text| text.contains("an empty name is none")));
+}
+
+#[test]
 fn check_is_told_what_trace_does_when_it_is_blind() {
     for (line, on_blind) in [("agent check", OnBlind::Exit), ("agent check --on-blind stay", OnBlind::Stay)] {
         let Ok(Request::Check(wanted)) = read(line) else { panic!("{line} is right") };

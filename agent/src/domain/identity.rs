@@ -55,6 +55,15 @@ pub struct Identity {
     pub task_age: Option<Duration>,
 }
 
+/// What the operator calls those whose metrics these are. It goes before all that was discovered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// Cluster.
+    pub cluster: Option<String>,
+    /// Service.
+    pub service: Option<String>,
+}
+
 impl Identity {
     /// Whether nothing is known at all.
     pub fn is_empty(&self) -> bool {

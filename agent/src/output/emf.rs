@@ -4,7 +4,13 @@
 use serde::Serialize;
 
 use crate::{
-    domain::{class::SourceClass, finding::Code, identity::Identity, verdict::State, workload::Workload},
+    domain::{
+        class::SourceClass,
+        finding::Code,
+        identity::{Identity, Naming},
+        verdict::State,
+        workload::Workload,
+    },
     output::{json::SCHEMA, view::Row},
 };
 
@@ -29,6 +35,8 @@ const MAX_NETNS: usize = 1024;
 pub struct Document<'a> {
     /// Milliseconds since 1970.
     pub timestamp_ms: u64,
+    /// What the operator calls them.
+    pub naming: &'a Naming,
     /// Whose metrics these are, as the agent's own task and host tell.
     pub identity: &'a Identity,
     /// The same of a target that was found on the node.
@@ -177,10 +185,12 @@ const METRICS: [&str; 6] =
 
 /// The document, one line.
 pub fn document(document: Document<'_>) -> String {
-    let Document { timestamp_ms, identity, workload, netns, observed, lines_left_out } = document;
-    let cluster = workload.cluster().or(identity.cluster.as_deref());
+    let Document { timestamp_ms, naming, identity, workload, netns, observed, lines_left_out } = document;
+    let cluster = naming.cluster.as_deref().or(workload.cluster()).or(identity.cluster.as_deref());
     // The family is what a task without a service is known by, and all that the container agent tells of another one.
-    let service = workload.family.as_deref().or(identity.service.as_deref()).or(identity.family.as_deref());
+    let discovered =
+        workload.family.as_deref().or(identity.service.as_deref()).or(identity.family.as_deref());
+    let service = naming.service.as_deref().or(discovered);
     let names = if observed.is_some() { &METRICS[..] } else { &METRICS[..1] };
     let metrics = names.iter().map(|name| Metric { name, unit: "Count" }).collect();
     let line = Line {
@@ -219,6 +229,24 @@ pub fn document(document: Document<'_>) -> String {
     let mut text = serde_json::to_string(&line).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// A name for a dimension that is taken as it is.
+///
+/// # Errors
+///
+/// One line that says what is wrong.
+pub fn parse_dimension(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("an empty name is none: leave the flag out, and what is discovered holds".to_owned());
+    }
+    if dimension(Some(text)) != text {
+        return Err(format!(
+            "{} is no name of a dimension: printable ASCII without blanks around it, at most {MAX_DIMENSION} characters",
+            text.escape_debug()
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// CloudWatch takes printable ASCII, and nothing that is blank.

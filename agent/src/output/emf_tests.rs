@@ -81,8 +81,19 @@ pub fn made_of(
     netns: Option<&str>,
     observed: Option<Observed>,
 ) -> String {
+    named(&Naming::default(), identity, workload, netns, observed)
+}
+
+fn named(
+    naming: &Naming,
+    identity: &Identity,
+    workload: &Workload,
+    netns: Option<&str>,
+    observed: Option<Observed>,
+) -> String {
     document(Document {
         timestamp_ms: 1_795_398_571_872,
+        naming,
         identity,
         workload,
         netns,
@@ -117,6 +128,35 @@ fn a_target_of_a_node_agent_goes_by_its_own_names_and_by_the_hosts_where_it_has_
     let pod = Workload { pod: Some("pod-uid".to_owned()), ..Workload::default() };
     let line = valid(&made_of(&Identity::default(), &pod, None, Some(observed())));
     assert_eq!((&line["pod"], &line["ServiceName"]), (&json!("pod-uid"), &json!("unknown")));
+}
+
+#[test]
+fn what_the_operator_calls_them_goes_before_all_that_was_discovered() {
+    let naming = |cluster: Option<&str>, service: Option<&str>| Naming {
+        cluster: cluster.map(str::to_owned),
+        service: service.map(str::to_owned),
+    };
+    let (unknown, own) = (Identity::default(), identity("main", "agent"));
+    let (nobody, task) = (Workload::default(), neighbour("prod", "orders"));
+    for (naming, identity, workload, names) in [
+        (naming(Some("eks"), Some("shop")), &unknown, &nobody, ["eks", "shop"]),
+        (naming(Some("eks"), Some("shop")), &own, &task, ["eks", "shop"]),
+        (naming(Some("eks"), None), &own, &nobody, ["eks", "agent"]),
+        (naming(None, Some("shop")), &own, &task, ["prod", "shop"]),
+        (naming(None, Some("shop")), &unknown, &nobody, ["unknown", "shop"]),
+    ] {
+        let line = valid(&named(&naming, identity, workload, None, Some(observed())));
+        assert_eq!([&line["ClusterName"], &line["ServiceName"]], names, "{naming:?}");
+    }
+}
+
+#[test]
+fn a_name_that_cloudwatch_would_not_take_as_it_is_is_refused() {
+    assert_eq!(parse_dimension("my service/2"), Ok("my service/2".to_owned()));
+    assert!(parse_dimension(&"a".repeat(MAX_DIMENSION)).is_ok());
+    for text in ["", " ", " a", "a\nb", "Z\u{fc}rich", &"a".repeat(MAX_DIMENSION + 1)] {
+        assert!(parse_dimension(text).is_err(), "{text:?}");
+    }
 }
 
 /// The document, held against the format, the length of lines and the schema.
@@ -221,6 +261,7 @@ fn the_fullest_document_is_far_below_the_longest_line() {
         let name = "n".repeat(5000);
         let line = valid(&document(Document {
             timestamp_ms: u64::MAX,
+            naming: &Naming::default(),
             identity: &identity(&name, &name),
             workload: &Workload::default(),
             netns: Some(&netns),

@@ -73,7 +73,7 @@ impl Target {
             ports: settings.all_ports(&settings.ports),
             workload: Workload::default(),
         };
-        let thrift = Thrift::of(discovered.identity.clone());
+        let thrift = Thrift::of(settings.naming.clone(), discovered.identity.clone());
         Self {
             namespace,
             followed: None,

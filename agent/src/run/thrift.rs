@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::{
     domain::{
         finding::Finding,
-        identity::Identity,
+        identity::{Identity, Naming},
         ledger::State as FindingState,
         sample::Loss,
         verdict::{State, Verdict},
@@ -23,14 +23,15 @@ use crate::{
 /// What is known and was said of one target.
 #[derive(Debug, Default)]
 pub struct Thrift {
+    naming: Naming,
     identity: Identity,
     pace: Pace,
 }
 
 impl Thrift {
-    /// Nothing was said yet. `identity`: whose metrics they are.
-    pub fn of(identity: Identity) -> Self {
-        Self { identity, pace: Pace::default() }
+    /// Nothing was said yet. `identity`: whose metrics they are, where `naming` does not say it.
+    pub fn of(naming: Naming, identity: Identity) -> Self {
+        Self { naming, identity, pace: Pace::default() }
     }
 
     /// Forgets what was said: the target is hooked up anew.
@@ -98,6 +99,7 @@ impl Thrift {
     fn document(&mut self, label: &TargetLabel, observed: Option<Observed>) -> String {
         emf::document(Document {
             timestamp_ms: now_ms(),
+            naming: &self.naming,
             identity: &self.identity,
             workload: &label.workload,
             netns: label.netns.as_deref(),
