@@ -5,6 +5,7 @@ use std::{num::NonZero, thread};
 use crate::{
     domain::sources::SourceTable,
     kernel::{
+        memory,
         observer::{self, ObserveError, Observer, Options},
         privileges::{self, Power},
     },
