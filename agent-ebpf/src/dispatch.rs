@@ -58,7 +58,7 @@ fn go_on(
     programs: &'static ProgramArray<SEATS>,
 ) -> i32 {
     // SAFETY: a copy of one word; userspace writes a seat once, before the namespace is anybody's.
-    let seat = namespace.and_then(|inode| unsafe { SEAT_BY_INODE.get(&inode) }.copied());
+    let seat = namespace.and_then(|inode| unsafe { SEAT_BY_INODE.get(inode) }.copied());
     if let Some(seat) = seat {
         // SAFETY: nothing here has anything to drop; an empty seat comes back and is passed over.
         unsafe { programs.tail_call(context, seat) };
