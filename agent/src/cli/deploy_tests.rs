@@ -157,6 +157,25 @@ fn every_place_in_the_files_is_named_on_the_page_that_fills_them_in() {
     }
 }
 
+/// What the README has people run is on the page, too, or is a command of the agent that it takes.
+#[test]
+fn the_quick_starts_are_steps_of_the_page() {
+    let (_, section) = include_str!("../../../README.md").split_once("## Quick starts\n").expect("a section");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let blocks: Vec<&str> =
+        section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 5, "daemon, sidecar, EKS, systemd, CloudWatch Logs");
+    let page = include_str!("../../../deploy/README.md");
+    for line in blocks.iter().flat_map(|block| block.lines()).map(str::trim) {
+        match line.strip_prefix("agent ") {
+            // Shipping is a feature of what `cargo xtask dist` builds.
+            Some(_) if !crate::ship::cloudwatch::IS_BUILT_IN => assert!(line.contains("--cloudwatch-create")),
+            Some(words) => drop(accepted(&words.split_whitespace().collect::<Vec<_>>())),
+            None => assert!(page.contains(line), "{line}"),
+        }
+    }
+}
+
 /// systemd's own opinion, where it is installed: of the unit alone, and with the drop-in for a node.
 #[test]
 fn the_unit_is_understood_by_systemd_and_as_closed_as_the_documents_say() {
