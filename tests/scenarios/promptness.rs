@@ -63,6 +63,23 @@ fn named_in_time(code: &str, after_probe: Duration, harm: impl FnOnce(&Topology,
     assert!(took <= after_probe * lab::wait::pace(), "{code} took {took:.1?}\n{}", ended.text);
 }
 
+/// People see it, too, however long they said that a report may take.
+#[test]
+fn a_fault_is_shown_to_people_before_the_next_report_is_due() {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(Family::V6));
+    let plan = &lab.plan;
+    let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let [a, b] = nodes(plan);
+    let text = format!("trace --port {} --nlb {a} {b} --client-ip preserved --interval 1h", plan.port);
+    let mut agent = Agent::start(&lab.task, &words(&text));
+    agent.wait_text("the agent to watch", lab::agent::START, |text| text.contains("hooks").then_some(()));
+    let check = Check::every(Duration::from_millis(500) * lab::wait::pace(), Speech::Http);
+    let _probers = [0, 1].map(|at| Node::start(&lab.nodes[at], plan.node(at), plan.target(), check));
+    lab.firewall("input", &format!("tcp dport {} drop", plan.port));
+    agent.wait_text("the fault", PATIENCE, |text| text.contains("host_firewall").then_some(()));
+}
+
 #[test]
 fn a_rule_of_the_host() {
     named_in_time("host_firewall", ONE_LOOK, |lab, _| {

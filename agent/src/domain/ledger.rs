@@ -36,15 +36,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes the findings of this moment and returns what changed: opened ones (a finding that became surer opens
-    /// again), then cleared ones as they last stood.
+    /// Takes the findings of this moment and returns what changed: opened ones (a finding that became surer or
+    /// graver opens again), then cleared ones as they last stood.
     pub fn update(&mut self, now: Duration, findings: Vec<Finding>) -> Vec<(State, Finding)> {
         let mut changes = Vec::new();
         let mut before = std::mem::take(&mut self.open);
         for finding in findings {
             let known = before.remove(&finding.key());
             let since = known.as_ref().map_or(now, |(since, _)| *since);
-            if known.is_none_or(|(_, old)| old.confidence < finding.confidence) {
+            let is_more = |(_, old): (Duration, Finding)| {
+                old.confidence < finding.confidence || old.severity < finding.severity
+            };
+            if known.is_none_or(is_more) {
                 changes.push((State::Opened, finding.clone()));
             }
             self.open.insert(finding.key(), (since, finding));
@@ -90,6 +93,19 @@ mod tests {
 
     fn states(changes: &[(State, Finding)]) -> Vec<(State, Code)> {
         changes.iter().map(|(state, finding)| (*state, finding.code)).collect()
+    }
+
+    #[test]
+    fn a_note_that_becomes_a_fault_opens_again() {
+        let mut ledger = Ledger::default();
+        let second = Duration::from_secs;
+        let fault = finding(Code::HostFirewall, Confidence::Proven, "all");
+        let note = Finding { severity: Severity::Note, ..fault.clone() };
+        let opened = [(State::Opened, Code::HostFirewall)];
+        assert_eq!(states(&ledger.update(second(1), vec![note.clone()])), opened);
+        assert_eq!(states(&ledger.update(second(2), vec![fault.clone()])), opened);
+        assert!(ledger.update(second(3), vec![fault]).is_empty());
+        assert!(ledger.update(second(4), vec![note]).is_empty());
     }
 
     #[test]

@@ -200,6 +200,9 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                 if targets.iter().any(Target::wants_second_look) {
                     tick.reset_after(SECOND_LOOK.min(tick_length(settings)));
                 }
+                if sink.take_hurry() {
+                    report.reset_immediately();
+                }
                 publish(ready.as_mut(), settings, &targets)?;
                 if until == Until::Sure && targets.iter().all(Target::is_sure) {
                     break "a sure verdict".to_owned();

@@ -66,7 +66,7 @@ pub fn introduction(
     sink.say(&text)
 }
 
-/// What opened and what cleared. People see it with the next report.
+/// What opened and what cleared. People see it with the next report, which comes at once when a fault opened.
 pub fn changes(
     label: &TargetLabel,
     watching: &Watching,
@@ -77,7 +77,12 @@ pub fn changes(
     let time = time();
     let line = |state, finding: &Finding| json::finding(Head::new(&time, "finding", label), state, finding);
     match sink.format() {
-        Format::Text => Ok(()),
+        Format::Text => {
+            if changes.iter().any(|(state, finding)| *state == FindingState::Opened && finding.is_fault()) {
+                sink.hurry();
+            }
+            Ok(())
+        }
         Format::Json => changes.iter().try_for_each(|(state, finding)| sink.add(&line(*state, finding))),
         Format::Emf => {
             let lines = thrift.changes(watching, changes, line);

@@ -37,6 +37,8 @@ pub struct Sink {
     frame: String,
     /// Terminal rows of the picture last drawn.
     drawn_rows: usize,
+    /// Whether there is something that cannot wait for the next report.
+    is_urgent: bool,
 }
 
 impl Sink {
@@ -59,6 +61,7 @@ impl Sink {
             color: is_terminal && !is_dumb && !no_color,
             frame: String::new(),
             drawn_rows: 0,
+            is_urgent: false,
         })
     }
 
@@ -81,6 +84,16 @@ impl Sink {
     /// When it could not.
     pub fn check(&self) -> Result<(), Failure> {
         self.outbox.check()
+    }
+
+    /// The next report is to come at once.
+    pub const fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
+    /// Whether it is, which is then taken for done.
+    pub const fn take_hurry(&mut self) -> bool {
+        std::mem::replace(&mut self.is_urgent, false)
     }
 
     /// Lines that nobody read in time, or that could not be written.
