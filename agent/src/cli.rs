@@ -7,6 +7,7 @@ mod deploy_tests;
 mod documents;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{ffi::OsString, time::Duration};
 
@@ -26,9 +27,10 @@ use crate::{
     ship::cloudwatch::Target,
 };
 use arguments::{
-    AttachArg, CheckArgs, Cli, ClientIpArg, CloudWatchArgs, Command, DiagnoseArgs, HealthProtocolArg,
-    HiddenArgs, NamingArgs, TargetArgs, TraceArgs, TraceOutputArgs,
+    CheckArgs, Cli, CloudWatchArgs, Command, DiagnoseArgs, HiddenArgs, NamingArgs, TargetArgs, TraceArgs,
+    TraceOutputArgs,
 };
+use values::{AttachArg, ClientIpArg, HealthProtocolArg};
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -2,11 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
 use crate::{
+    cli::values::{
+        AttachArg, ClientIpArg, HealthProtocolArg, Wait, parse_answer_format, parse_code, parse_wait,
+    },
     domain::finding::Code,
     output::emf::parse_dimension,
     settings::{
@@ -298,54 +301,4 @@ pub struct HiddenArgs {
     #[cfg(debug_assertions)]
     #[arg(long, hide = true, value_name = "D", value_parser = parse_duration)]
     pub panic_after: Option<Duration>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum ClientIpArg {
-    /// They do: from a node come probes only
-    Preserved,
-    /// They carry a node's address
-    Translated,
-    /// Not known
-    Auto,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum HealthProtocolArg {
-    /// Connects and closes
-    Tcp,
-    /// Asks for a page
-    Http,
-    /// Asks for a page through TLS
-    Https,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum AttachArg {
-    Auto,
-    Clsact,
-}
-
-fn parse_code(text: &str) -> Result<Code, String> {
-    Code::ALL.into_iter().find(|code| code.name() == text).ok_or_else(|| {
-        let names = Code::ALL.map(Code::name);
-        format!("{text} is no finding: there are {}", names.join(", "))
-    })
-}
-
-/// `--wait`: `None` for auto.
-#[derive(Clone, Copy, Debug)]
-pub struct Wait(pub Option<Duration>);
-
-/// `diagnose` gives one answer and has no use for a format of metrics.
-fn parse_answer_format(text: &str) -> Result<Format, String> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err(format!("{text} is no format of one answer: there are text and json")),
-    }
-}
-
-fn parse_wait(text: &str) -> Result<Wait, String> {
-    if text == "auto" { Ok(Wait(None)) } else { parse_duration(text).map(Some).map(Wait) }
 }

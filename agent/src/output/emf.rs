@@ -258,6 +258,9 @@ fn dimension(value: Option<&str>) -> String {
 }
 
 #[cfg(test)]
+#[path = "emf_rules.rs"]
+mod rules;
+#[cfg(test)]
 #[path = "emf_tests.rs"]
 mod tests;
 
