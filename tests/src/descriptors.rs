@@ -1,6 +1,6 @@
 //! What the kernel says of the descriptors that a process holds, and of the eBPF objects behind them.
 
-use std::fs;
+use std::{fmt, fs};
 
 use crate::{Netns, shell};
 
@@ -28,8 +28,16 @@ pub fn texts(process: u32) -> impl Iterator<Item = String> {
 const KINDS: [(&str, &str); 3] = [("prog", "prog_id:"), ("map", "map_id:"), ("link", "link_id:")];
 
 /// Ids of the eBPF objects that a process holds, each once and in order: programs, maps, links.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Objects([Vec<u64>; 3]);
+
+/// How many: their ids fill pages and say nothing.
+impl fmt::Debug for Objects {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [programs, maps, links] = self.counts();
+        write!(formatter, "{programs} programs, {maps} maps, {links} links")
+    }
+}
 
 impl Objects {
     /// Those of a process.

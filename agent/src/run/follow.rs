@@ -15,6 +15,7 @@ use crate::{
         workload,
     },
     kernel::{
+        memory,
         namespace::{self, Namespace, NamespaceError},
         node::{self, Census},
         privileges, sockets,
@@ -188,6 +189,7 @@ fn leave_gone(
     sink: &mut Sink,
 ) -> Result<(), Failure> {
     let mut said = Ok(());
+    let before = targets.len();
     targets.retain_mut(|target| {
         let Some(inode) = target.followed_inode() else { return true };
         let processes = census.namespaces.get(&inode).filter(|processes| target.is_still_in(processes));
@@ -203,5 +205,9 @@ fn leave_gone(
             }
         }
     });
+    // Nobody else would before the next one joins, which may be tomorrow.
+    if targets.len() < before {
+        memory::give_back();
+    }
     said
 }
