@@ -10,6 +10,7 @@ mod outages;
 mod permissions;
 mod shipping;
 mod terraform;
+mod tls;
 mod twins;
 
 use lab::aws::{front::Front, moto::Moto};

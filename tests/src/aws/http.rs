@@ -1,7 +1,7 @@
 //! As much HTTP/1.1 as two ends on loopback need.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -26,7 +26,7 @@ impl Message {
     /// # Errors
     ///
     /// When it breaks off, or is not understood.
-    pub fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
+    pub fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Message {
     /// # Errors
     ///
     /// When the other side is gone.
-    pub fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
+    pub fn write(&self, stream: &mut impl Write) -> io::Result<()> {
         let mut bytes = format!("{}\r\n", self.first).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
