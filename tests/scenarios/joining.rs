@@ -8,15 +8,16 @@ use std::{
 
 use lab::{
     agent::{Agent, words},
+    app::{App, Listen},
     descriptors,
     node::{Node, Task},
     shell::ip,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    node::{address_of, addresses, start, wait_watched},
+    node::{address_of, addresses, start, wait_watched, watched},
     row::PATIENCE,
     turns,
 };
@@ -78,6 +79,41 @@ fn one_that_cannot_be_watched_yet_is_tried_again_soon() {
     let began = Instant::now();
     wait_watched(&mut agent, "the late one", &addresses([&good, &late]));
     assert!(began.elapsed() < Duration::from_secs(20) * lab::wait::pace(), "{:?}", began.elapsed());
+}
+
+/// Of a service with two ports, one may take longer to open.
+#[test]
+fn a_port_that_opens_later_is_watched_too_and_one_that_closes_stays_watched() {
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let second = node.port + 1;
+    let mut agent = Agent::start(
+        &node.home,
+        &words(&format!(
+            "trace --output json --all-netns --port {},{second} --nlb {} --interval 400ms",
+            node.port, node.balancer
+        )),
+    );
+    let (task, other) = (node.task(), node.task());
+    let both = addresses([&task, &other]);
+    wait_watched(&mut agent, "both with one port", &both);
+    let late = App::start(&task.namespace, Listen::on_all(task.address, second));
+    let starts = |lines: &[Value], task: &Task| {
+        let of_it = |line: &&Value| line["kind"] == "start" && line["address"] == task.address.to_string();
+        lines.iter().filter(of_it).map(|line| line["ports"].clone()).collect::<Vec<_>>()
+    };
+    let (one, two) = (json!([node.port]), json!([node.port, second]));
+    agent.wait_until("the second port", PATIENCE, |lines| {
+        (starts(lines, &task) == [one.clone(), two.clone()]).then_some(())
+    });
+    drop(late);
+    agent.wait_until("some more reports", PATIENCE, |lines| {
+        let after = lines.iter().rev().take_while(|line| line["kind"] != "start");
+        (after.filter(|line| line["kind"] == "verdict").count() > 10).then_some(())
+    });
+    assert_eq!(watched(agent.lines()), both);
+    assert_eq!(starts(agent.lines(), &task), [one.clone(), two]);
+    assert_eq!(starts(agent.lines(), &other), [one], "the other task has nothing to do with it");
 }
 
 /// What a target takes to join is the verifier's work above all, and that is counted, not timed.

@@ -31,6 +31,9 @@ pub const EVERY: Duration = Duration::from_millis(500);
 /// How many are joined before anything else is looked after, such as a signal to end.
 const AT_A_TIME: usize = 16;
 
+/// How often targets that lack a wanted port are asked whether it is listened on by now.
+const LOOK_FOR_PORTS: Duration = Duration::from_secs(1);
+
 /// How often the container agent is asked about containers it did not name yet; a task may be younger than its answer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,8 @@ pub struct Follower {
     answers: UnboundedReceiver<Containers>,
     answer: UnboundedSender<Containers>,
     asked: Option<Instant>,
+    /// When targets were last asked for further ports.
+    widened: Instant,
     /// What was complained about already.
     said: BTreeSet<&'static str>,
 }
@@ -51,7 +56,15 @@ impl Follower {
     pub fn new(of_host: Rc<Discovered>) -> Self {
         let (answer, answers) = unbounded_channel();
         let containers = Containers::default();
-        Self { of_host, containers, answers, answer, asked: None, said: BTreeSet::new() }
+        Self {
+            of_host,
+            containers,
+            answers,
+            answer,
+            asked: None,
+            widened: Instant::now(),
+            said: BTreeSet::new(),
+        }
     }
 
     /// Leaves what is gone and joins what is new, so many at a time: whether all is joined.
@@ -88,6 +101,7 @@ impl Follower {
             );
         }
         leave_gone(&census, targets, settings, sink)?;
+        self.leave_wider(targets, settings, sink)?;
         let followed: BTreeSet<u32> = targets.iter().filter_map(Target::followed_inode).collect();
         let strangers = census.namespaces.iter().filter(|(inode, _)| !followed.contains(inode));
         let newcomers: Vec<Target> = strangers
@@ -98,6 +112,28 @@ impl Follower {
         join(newcomers, targets, settings, names, sink)?;
         self.name_workloads(targets);
         Ok(is_all)
+    }
+
+    /// Leaves those in which another wanted port was opened, to be found anew with all of them: how many ports a target has
+    /// is built into its programs.
+    fn leave_wider(
+        &mut self,
+        targets: &mut Vec<Target>,
+        settings: &Settings,
+        sink: &mut Sink,
+    ) -> Result<(), Failure> {
+        if settings.ports.len() <= 1 || self.widened.elapsed() < LOOK_FOR_PORTS {
+            return Ok(());
+        }
+        self.widened = Instant::now();
+        let mut said = Ok(());
+        targets.retain_mut(|target| {
+            let Some(port) = target.opened_since(settings) else { return true };
+            let words = target.leave(settings, &format!("port {port} is listened on, too"), sink);
+            said = std::mem::replace(&mut said, Ok(())).and(words);
+            false
+        });
+        said
     }
 
     /// A target, if a wanted port is listened on in this namespace.
@@ -199,7 +235,7 @@ fn leave_gone(
                 true
             }
             None => {
-                let words = target.leave(settings, sink);
+                let words = target.leave(settings, "namespace gone", sink);
                 said = std::mem::replace(&mut said, Ok(())).and(words);
                 false
             }

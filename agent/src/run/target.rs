@@ -11,6 +11,7 @@ use crate::{
         namespace::{self, Namespace},
         node,
         observer::ObserveError,
+        sockets,
     },
     output::view::TargetLabel,
     run::{Failure, names::Names, retry::Retry, say, sink::Sink, start, thrift::Thrift, watching::Watching},
@@ -155,14 +156,27 @@ impl Target {
         self.label.workload.task.is_some() && self.label.workload.family.is_none()
     }
 
-    /// The last words about a namespace that is gone.
+    /// A wanted port that is listened on by now, and was not when the target was found.
+    pub fn opened_since(&self, settings: &Settings) -> Option<u16> {
+        let followed = self.followed.as_ref()?;
+        let is_missing = |port: &&u16| !followed.ports.contains(port);
+        let missing: Vec<u16> = settings.ports.iter().filter(is_missing).copied().collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let namespace = Namespace::named(self.namespace.as_deref()?).ok()?;
+        let listeners = namespace.run(sockets::listeners).ok()?.ok()?;
+        sockets::listened(&listeners, &missing).into_iter().next()
+    }
+
+    /// The last words about a namespace, and why they are the last.
     ///
     /// # Errors
     ///
     /// When nothing can be written.
-    pub fn leave(&mut self, settings: &Settings, sink: &mut Sink) -> Result<(), Failure> {
+    pub fn leave(&mut self, settings: &Settings, reason: &str, sink: &mut Sink) -> Result<(), Failure> {
         sink.begin();
-        self.finish(settings, "namespace gone", sink)?;
+        self.finish(settings, reason, sink)?;
         sink.end()
     }
 
