@@ -56,6 +56,8 @@ pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
             // Another agent lets every packet pass.
             Some(name) if is_ours(name) => None,
             Some(name) => Some(format!("id {id}, {name}")),
+            // One that was detached between the two questions, as another agent that ends, is in front of nothing.
+            None if ingress_programs(index).is_ok_and(|now| !now.contains(&id)) => None,
             None => Some(format!("id {id}")),
         }
     })
