@@ -28,8 +28,6 @@ pub enum Asked {
     LateAs(&'static str, i32),
     /// From before, held still until the trouble was there, which comes only once.
     Held,
-    /// Not at all, and why.
-    Not(&'static str),
 }
 
 /// One that was asked and has not answered yet.
@@ -51,15 +49,11 @@ pub fn exit_code(verdict: &str) -> i32 {
     }
 }
 
-/// The exit code that a row has to show, where it is asked.
-pub fn exit_code_of(row: &Row, wanted: &Wanted) -> Option<i32> {
+/// The exit code that a row has to show.
+pub fn exit_code_of(row: &Row, wanted: &Wanted) -> i32 {
     match row.asked {
-        Asked::LateAs(_, code) => Some(code),
-        Asked::Late | Asked::Held => Some(exit_code(wanted.verdict)),
-        Asked::Not(why) => {
-            eprintln!("diagnose is not asked: {why}");
-            None
-        }
+        Asked::LateAs(_, code) => code,
+        Asked::Late | Asked::Held => exit_code(wanted.verdict),
     }
 }
 
@@ -69,22 +63,22 @@ impl Question {
         if row.asked != Asked::Held {
             return None;
         }
-        let mut question = Self::ask(row, wanted, topology)?;
+        let mut question = Self::ask(row, wanted, topology);
         question.agent.wait_for("diagnose to watch", START, |line| line["kind"] == "start");
         question.agent.signal(Signal::STOP);
         Some(question)
     }
 
     /// Lets it go on, or asks it now.
-    pub fn now(held: Option<Self>, row: &Row, wanted: &Wanted, topology: &Topology) -> Option<Self> {
+    pub fn now(held: Option<Self>, row: &Row, wanted: &Wanted, topology: &Topology) -> Self {
         let Some(mut question) = held else { return Self::ask(row, wanted, topology) };
         question.agent.signal(Signal::CONT);
-        Some(question)
+        question
     }
 
-    fn ask(row: &Row, wanted: &Wanted, topology: &Topology) -> Option<Self> {
+    fn ask(row: &Row, wanted: &Wanted, topology: &Topology) -> Self {
         let plan = &topology.plan;
-        let code = exit_code_of(row, wanted)?;
+        let code = exit_code_of(row, wanted);
         let limit = limit(code, plan).as_millis();
         // Without a default route there would be no default interface.
         let interface = &plan.task.interface;
@@ -95,9 +89,9 @@ impl Question {
         let proven = wanted.findings.iter().filter(|finding| finding.severity == "fault");
         let faults = match row.asked {
             Asked::LateAs(code, _) => vec![code],
-            Asked::Late | Asked::Held | Asked::Not(_) => proven.map(|finding| finding.code).collect(),
+            Asked::Late | Asked::Held => proven.map(|finding| finding.code).collect(),
         };
-        Some(Self { agent: Agent::start(&topology.task, &words(&text)), code, faults })
+        Self { agent: Agent::start(&topology.task, &words(&text)), code, faults }
     }
 
     /// Holds its answer against the row.

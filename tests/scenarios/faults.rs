@@ -266,7 +266,6 @@ rows! {
 
     a_tc_program_drops_behind => Row {
         tc_drops: |plan| Some(plan.node(0)),
-        asked: Asked::Not("without SYS_ADMIN an agent takes another one in front of it for somebody else's program"),
         expected: |plan| vec![Expected::of_probes("bpf_drop", "proven", &[plan.node(0)])],
         beliefs: [Belief::Unhealthy, Belief::Healthy],
         verdict: "fault",

@@ -75,7 +75,7 @@ pub fn keep(row: &Row, wanted: &Wanted) {
         row.speech,
         if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
         wanted.verdict,
-        exit_code_of(row, wanted).map_or_else(|| "-".to_owned(), |code| code.to_string()),
+        exit_code_of(row, wanted),
     );
     let path = file(name, family);
     let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));

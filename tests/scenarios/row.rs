@@ -267,9 +267,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
     // Long enough for whatever else might be concluded by mistake, and shorter than what happened once is remembered.
     sleep(3 * plan.interval + Duration::from_millis(1200));
 
-    if let Some(question) = question {
-        question.judge();
-    }
+    question.judge();
     for clients in clients {
         let (sent, served) = clients.stop();
         assert!(sent > 0, "clients sent nothing");
