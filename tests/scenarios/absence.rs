@@ -1,8 +1,10 @@
 //! Faults in front of the host: what should arrive does not, or goes where nobody looks.
 
+use agent::domain::finding::Code;
 use lab::{app::Listen, nlb::Belief};
 
 use crate::{
+    asked::Asked,
     expected::Expected,
     row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
 };
@@ -18,6 +20,7 @@ rows! {
     };
 
     the_security_group_never_let_any_node_in => Row {
+        near: &[Code::NothingArrives],
         before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
         expected: |plan| vec![Expected::of_probes("probes_missing", "inferred", &nodes(plan))],
         beliefs: UNHEALTHY,
@@ -71,6 +74,7 @@ rows! {
         beliefs: [Belief::Healthy, Belief::Unhealthy],
         unseen: |plan| vec![plan.node(1)],
         verdict: "fault",
+        asked: Asked::LateAs("probes_missing", 1),
         ..HEALTHY
     };
 

@@ -13,6 +13,7 @@ use lab::{
 use std::{net::IpAddr, time::Duration};
 
 use crate::{
+    asked::Asked,
     expected::Expected,
     row::{ClientPath, HEALTHY, PATIENCE, Row, UNHEALTHY, nodes, rows},
 };
@@ -165,6 +166,7 @@ rows! {
         }),
         expected: |plan| vec![Expected::of_clients("accept_queue_full", "proven", plan)],
         verdict: "fault",
+        asked: Asked::Held,
         ..HEALTHY
     };
 
@@ -210,6 +212,7 @@ rows! {
         }),
         expected: |plan| vec![Expected::of_clients("duplicate_tuple", "proven", plan)],
         verdict: "fault",
+        asked: Asked::Held,
         ..HEALTHY
     };
 
@@ -257,6 +260,7 @@ rows! {
         }),
         expected: |plan| vec![Expected::fault("hairpin", "proven", "client", [plan.task.address().to_string()])],
         verdict: "fault",
+        asked: Asked::Held,
         ..HEALTHY
     };
 
@@ -282,7 +286,7 @@ rows! {
 
 /// IPv6 has no such filter.
 #[test]
-fn the_reverse_path_filter_drops_clients() {
+pub fn the_reverse_path_filter_drops_clients() {
     let row = Row {
         after: Some(|lab| {
             let interface = &lab.plan.task.interface;

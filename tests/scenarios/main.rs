@@ -2,10 +2,12 @@
 
 mod absence;
 mod application;
+mod asked;
 mod blind;
 mod calm;
 mod check;
 mod counts;
+mod coverage;
 mod diagnose;
 mod drivers;
 mod emf;
@@ -25,6 +27,7 @@ mod listen;
 mod loss;
 mod matrix;
 mod metadata;
+mod more_near_misses;
 mod names;
 mod near_misses;
 mod neighbours;
@@ -39,6 +42,7 @@ mod rhythm;
 mod row;
 mod rules;
 mod senders;
+mod shared_faults;
 mod software;
 mod targets;
 mod turns;

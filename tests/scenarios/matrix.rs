@@ -5,8 +5,9 @@ use std::{fs, path::PathBuf, thread};
 use lab::kernel::ARE_HIDDEN;
 
 use crate::{
+    asked::exit_code_of,
     blind::Wanted,
-    row::{ClientPath, Row},
+    row::{ClientPath, Kind, Row},
 };
 
 /// Where the lines are kept, one file each, so that rows that run beside one another do not meet. `LAB_SCENARIOS` where
@@ -61,13 +62,20 @@ pub fn keep(row: &Row, wanted: &Wanted) {
     };
     // What cannot be found here is named without the marks of what was found.
     findings.extend(wanted.blind.iter().map(|code| format!("blind to {code}")));
-    let is_fault = !wanted.blind.is_empty() || found.iter().any(|finding| finding.severity == "fault");
+    let near: Vec<_> = row.near.iter().map(|code| code.name()).collect();
     let line = format!(
-        "| {} | {name} | {family} | {:?} | {clients} | {} | {} |\n",
-        if is_fault { "fault" } else { "near miss" },
+        "| {}{}{} | {name} | {family} | {:?} | {clients} | {} | {} | {} |\n",
+        row.kind().name(),
+        match (row.kind(), near.is_empty()) {
+            (_, true) => "",
+            (Kind::NearMiss, false) => " of ",
+            (Kind::Fault | Kind::Calm, false) => ", near miss of ",
+        },
+        near.join(", "),
         row.speech,
         if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
         wanted.verdict,
+        exit_code_of(row, wanted),
     );
     let path = file(name, family);
     let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));

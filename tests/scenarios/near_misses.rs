@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use agent::domain::finding::Code;
 use lab::{
     agent::Agent,
     app::{App, Listen},
@@ -20,6 +21,7 @@ use lab::{
 };
 
 use crate::{
+    asked::Asked,
     blind::{gives_drop_reasons, healthy_at_best},
     expected::{Expected, wait_verdict},
     row::{ClientPath, HEALTHY, PATIENCE, Row, nodes, rows},
@@ -30,6 +32,7 @@ rows! {
     all_is_well_under_load => Row { requests_per_second: 400, ..HEALTHY };
 
     syn_cookies_are_sent_and_everybody_is_served => Row {
+        near: &[Code::SynCookies],
         before: |lab| shell::sysctl(&lab.task, "ipv4/tcp_syncookies", "2"),
         expected: |plan| vec![
             Expected { severity: "note", ..Expected::of_probes("syn_cookies", "proven", &nodes(plan)) },
@@ -55,14 +58,16 @@ rows! {
     };
 
     /// Connect and reset: served all the same.
-    health_checks_over_tcp_end_with_a_reset => Row { probes_reset: true, ..HEALTHY };
+    health_checks_over_tcp_end_with_a_reset => Row { near: &[Code::AppReset], probes_reset: true, ..HEALTHY };
     health_checks_over_tcp_end_with_a_reset_behind_shared_addresses => Row {
+        near: &[Code::AppReset],
         clients: ClientPath::Translated,
         probes_reset: true,
         expected: |plan| vec![Expected::shared(plan)],
         ..HEALTHY
     };
     health_checks_over_http_end_with_a_reset => Row {
+        near: &[Code::AppReset],
         clients: ClientPath::Translated,
         speech: Speech::Http,
         probes_reset: true,
@@ -73,6 +78,7 @@ rows! {
     /// The health check goes to a port that nobody told the agent of. Clients come, with the nodes' addresses, and are
     /// served; not one connection is a health check. That is suspicious, and no more.
     clients_of_the_nodes_come_and_health_checks_go_elsewhere => Row {
+        near: &[Code::ProbesMissing],
         clients: ClientPath::Translated,
         probes: false,
         expected: |plan| {
@@ -86,6 +92,7 @@ rows! {
     /// One SYN of a node that is shut out, on another port, is no health check that goes there; nor are those of a client who
     /// tries one port after another.
     a_stray_syn_of_a_node_and_a_client_that_scans_ports => Row {
+        near: &[Code::ProbesOtherPort],
         after: Some(|lab| {
             lab.block_towards_task(&[lab.plan.node(1)]);
             // The agent looks at other ports by now.
@@ -105,11 +112,13 @@ rows! {
         beliefs: [Belief::Healthy, Belief::Unhealthy],
         unseen: |plan| vec![plan.node(1)],
         verdict: "fault",
+        asked: Asked::LateAs("probes_missing", 1),
         ..HEALTHY
     };
 
     /// Another target group of the same task: its clients carry the node's address, too.
     a_node_whose_health_checks_come_sends_clients_to_another_port => Row {
+        near: &[Code::ProbesOtherPort],
         after: Some(|lab| {
             let target = (lab.plan.task.address(), lab.plan.other_port).into();
             for _ in 0..30 {
@@ -123,6 +132,7 @@ rows! {
 
     /// Without client IP preservation the same client comes with the node's address.
     a_client_on_the_target_is_served_through_a_node_that_translates => Row {
+        near: &[Code::Hairpin, Code::SharedSource],
         before: |lab| lab.translate_at_node(0),
         after: Some(|lab| {
             let (own, listener) = (lab.plan.task.address(), (lab.plan.node(0), lab.plan.port).into());
@@ -133,6 +143,7 @@ rows! {
 
     /// By its own address, and by one of loopback.
     a_task_that_talks_to_itself => Row {
+        near: &[Code::Hairpin],
         after: Some(|lab| {
             let loopback: IpAddr = if lab.plan.family == Family::V4 { [127, 0, 0, 1].into() } else { Ipv6Addr::LOCALHOST.into() };
             for address in [lab.plan.task.address(), loopback] {
@@ -143,28 +154,33 @@ rows! {
     };
 
     the_application_defers_accepting => Row {
+        near: &[Code::AppNotAccepting],
         speech: Speech::Http,
         listen: |plan| Some(Listen { defer_accept: true, ..Listen::on_all(plan.task.address(), plan.port) }),
         ..HEALTHY
     };
 
     a_dual_stack_listener_serves => Row {
+        near: &[Code::ListenerElsewhere],
         listen: |plan| Some(Listen::on_all(std::net::Ipv6Addr::UNSPECIFIED.into(), plan.port)),
         ..HEALTHY
     };
 
     /// The security group shuts all nodes out while clients go on: it may be a deregistration, so nothing is sure yet.
     all_nodes_stop_and_clients_go_on => Row {
+        near: &[Code::ProbesStopped, Code::ProbesWithdrawn],
         after: Some(|lab| lab.block_towards_task(&nodes(&lab.plan))),
         expected: |plan| vec![Expected::of_probes("probes_stopped", "suspected", &nodes(plan))],
         beliefs: [Belief::Unhealthy, Belief::Unhealthy],
         unseen: |plan| nodes(plan).to_vec(),
         verdict: "inconclusive",
+        asked: Asked::LateAs("probes_missing", 1),
         ..HEALTHY
     };
 
     /// A firewall that turns strangers away does its work.
     a_firewall_drops_strangers => Row {
+        near: &[Code::HostFirewall],
         before: |lab| {
             let family = lab.plan.family.nft();
             let [a, b] = nodes(&lab.plan);
@@ -180,6 +196,7 @@ rows! {
 
     /// A table without room drops what it would have to track, and it tracks nothing here.
     a_full_connection_tracking_table_is_not_blamed_for_a_rule => Row {
+        near: &[Code::ConntrackFull],
         after: Some(|lab| {
             conntrack::fill(&lab.task);
             let family = lab.plan.family.nft();
@@ -193,6 +210,7 @@ rows! {
 
     /// The SYN-ACK to one client among many is late: it repeats its SYN, and the kernel throws the duplicate away.
     a_duplicate_syn_is_no_drop => Row {
+        near: &[Code::ReplyLost, Code::HostDrop],
         after: Some(|lab| {
             let (family, from) = (lab.plan.family.nft(), lab.plan.client.addresses[3]);
             lab.block(&format!("{family} daddr {from} tcp flags & (syn | ack) == syn | ack"));
@@ -210,6 +228,7 @@ rows! {
 
     /// The connection before is over, and the kernel gives its port to the new one.
     a_port_in_time_wait_is_used_again => Row {
+        near: &[Code::DuplicateTuple],
         after: Some(|lab| {
             let from = (lab.plan.client.addresses[3], 45_678).into();
             lab.client.run(|| {
@@ -224,6 +243,7 @@ rows! {
 
     /// As one that its own connection overtook.
     a_single_syn_meets_an_open_connection => Row {
+        near: &[Code::DuplicateTuple],
         after: Some(|lab| {
             let from = (lab.plan.client.addresses[3], 45_678).into();
             let open = lab.client.run(|| connect_from(from, lab.plan.target(), PATIENCE)).expect("the first");
@@ -234,6 +254,7 @@ rows! {
     };
 
     the_port_is_redirected_inside_the_host => Row {
+        near: &[Code::NoListener],
         listen: |plan| Some(Listen::on_all(plan.task.address(), plan.other_port)),
         before: |lab| {
             let family = lab.plan.family.nft();
@@ -252,6 +273,7 @@ rows! {
     };
 
     an_xdp_program_that_lets_everything_pass => Row {
+        near: &[Code::BpfDrop],
         // A documentation address that nobody in the lab has.
         xdp_drops: |plan| Some(match plan.family {
             Family::V4 => "192.0.2.99".parse().expect("an address"),
@@ -263,9 +285,18 @@ rows! {
 
 /// Refused until the application listens, late as soon as it does, and healthy once it has served.
 #[test]
-fn an_application_that_starts_late_is_refused_and_then_served() {
+pub fn an_application_that_starts_late_is_refused_and_then_served_ipv4() {
+    starts_late(Family::V4);
+}
+
+#[test]
+pub fn an_application_that_starts_late_is_refused_and_then_served_ipv6() {
+    starts_late(Family::V6);
+}
+
+fn starts_late(family: Family) {
     let _turn = turns::share();
-    let lab = Topology::new(Plan::draw(Family::V4));
+    let lab = Topology::new(Plan::draw(family));
     let plan = &lab.plan;
     let arguments = format!(
         "--port {} --nlb {} --client-ip preserved --health-interval {}ms --interval 200ms",

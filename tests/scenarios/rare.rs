@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use agent::domain::finding::Code;
 use lab::{
     agent::{Agent, words},
     app::{App, Listen},
@@ -21,6 +22,7 @@ use lab::{
 use serde_json::Value;
 
 use crate::{
+    asked::Asked,
     expected::{Expected, wait_verdict},
     row::{HEALTHY, PATIENCE, Row, UNHEALTHY, nodes, rows},
     turns,
@@ -79,19 +81,24 @@ fn checksums(family: Family, every: u64, times: u32, fault: bool) {
 }
 
 #[test]
-fn checksums_are_wrong_ipv4() {
+pub fn checksums_are_wrong_ipv4() {
     checksums(Family::V4, 4, 20, true);
 }
 
 #[test]
-fn checksums_are_wrong_ipv6() {
+pub fn checksums_are_wrong_ipv6() {
     checksums(Family::V6, 4, 20, true);
 }
 
 /// Fewer than one in a hundred.
 #[test]
-fn a_checksum_is_wrong_now_and_then() {
+pub fn a_checksum_is_wrong_now_and_then_ipv4() {
     checksums(Family::V4, 150, 3, false);
+}
+
+#[test]
+pub fn a_checksum_is_wrong_now_and_then_ipv6() {
+    checksums(Family::V6, 150, 3, false);
 }
 
 /// Other packets for a while: on an interface that receives nothing, nothing is missed.
@@ -129,6 +136,7 @@ rows! {
     };
 
     a_policy_of_the_host_is_about_others => Row {
+        near: &[Code::HostDrop],
         after: Some(|lab| {
             let nobody = match lab.plan.family {
                 Family::V4 => "192.0.2.99",
@@ -141,6 +149,7 @@ rows! {
 
     /// What a deregistration looks like from here: nodes and clients leave together.
     everybody_leaves_together => Row {
+        near: &[Code::ProbesStopped],
         after: Some(|lab| {
             chatter(lab);
             lab.block(&format!("tcp dport {}", lab.plan.port));
@@ -151,15 +160,18 @@ rows! {
         }],
         beliefs: UNHEALTHY,
         verdict: "inconclusive",
+        asked: Asked::LateAs("nothing_arrives", 1),
         ..HEALTHY
     };
 
     /// Only the nodes do: that may be a deregistration, too, and is no more than suspected for two minutes.
     all_nodes_leave_and_clients_go_on => Row {
+        near: &[Code::ProbesStopped, Code::ProbesWithdrawn],
         after: Some(|lab| lab.block_towards_task(&nodes(&lab.plan))),
         expected: |plan| vec![Expected::of_probes("probes_stopped", "suspected", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "inconclusive",
+        asked: Asked::LateAs("probes_missing", 1),
         ..HEALTHY
     };
 }
@@ -169,9 +181,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// One node probes on and on; the other does so, too, or makes two probes only. What is said of the other until the rhythm of
 /// the first has been known for more than three intervals.
-fn said_of_the_other(goes_on: bool) -> Vec<Value> {
+fn said_of_the_other(family: Family, goes_on: bool) -> Vec<Value> {
     let _turn = turns::share();
-    let lab = Topology::new(Plan::draw(Family::V4));
+    let lab = Topology::new(Plan::draw(family));
     let plan = &lab.plan;
     let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
     let [a, b] = nodes(plan);
@@ -194,9 +206,8 @@ fn said_of_the_other(goes_on: bool) -> Vec<Value> {
 }
 
 /// The interval is known from the node that goes on.
-#[test]
-fn a_node_that_was_seen_twice_only_is_missed_while_another_goes_on() {
-    let said = said_of_the_other(false);
+fn is_missed(family: Family) {
+    let said = said_of_the_other(family, false);
     let partial = said.iter().find(|line| line["code"] == "probes_partial").expect("it is said");
     assert_eq!(
         (&partial["severity"], &partial["confidence"]),
@@ -207,14 +218,29 @@ fn a_node_that_was_seen_twice_only_is_missed_while_another_goes_on() {
 }
 
 #[test]
-fn a_node_that_goes_on_is_not_missed() {
-    assert_eq!(said_of_the_other(true), Vec::<Value>::new());
+pub fn a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv4() {
+    is_missed(Family::V4);
+}
+
+#[test]
+pub fn a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv6() {
+    is_missed(Family::V6);
+}
+
+#[test]
+pub fn a_node_that_goes_on_is_not_missed_ipv4() {
+    assert_eq!(said_of_the_other(Family::V4, true), Vec::<Value>::new());
+}
+
+#[test]
+pub fn a_node_that_goes_on_is_not_missed_ipv6() {
+    assert_eq!(said_of_the_other(Family::V6, true), Vec::<Value>::new());
 }
 
 /// Refused twice before the application listens: at fault as soon as it does, until one is served.
-fn starts(is_late: bool) -> Vec<Value> {
+fn starts(family: Family, is_late: bool) -> Vec<Value> {
     let _turn = turns::share();
-    let lab = Topology::new(Plan::draw(Family::V4));
+    let lab = Topology::new(Plan::draw(family));
     let plan = &lab.plan;
     let start_app = || App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
     let early = (!is_late).then(start_app);
@@ -245,15 +271,29 @@ fn starts(is_late: bool) -> Vec<Value> {
     ended.lines.into_iter().filter(|line| line["code"] == "slow_start").collect()
 }
 
-#[test]
-fn an_application_that_listens_late_is_at_fault_until_it_has_served() {
-    let said = starts(true);
+fn is_at_fault_until_it_has_served(family: Family) {
+    let said = starts(family, true);
     assert_eq!(said[0]["confidence"], "proven");
     let last = said.iter().rfind(|line| line["state"] != "cleared").expect("it is said");
     assert_eq!(last["severity"], "note", "once it is served: {said:?}");
 }
 
 #[test]
-fn an_application_that_listens_in_time_is_not() {
-    assert_eq!(starts(false), Vec::<Value>::new());
+pub fn an_application_that_listens_late_is_at_fault_until_it_has_served_ipv4() {
+    is_at_fault_until_it_has_served(Family::V4);
+}
+
+#[test]
+pub fn an_application_that_listens_late_is_at_fault_until_it_has_served_ipv6() {
+    is_at_fault_until_it_has_served(Family::V6);
+}
+
+#[test]
+pub fn an_application_that_listens_in_time_is_not_ipv4() {
+    assert_eq!(starts(Family::V4, false), Vec::<Value>::new());
+}
+
+#[test]
+pub fn an_application_that_listens_in_time_is_not_ipv6() {
+    assert_eq!(starts(Family::V6, false), Vec::<Value>::new());
 }

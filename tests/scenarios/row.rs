@@ -8,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use agent::domain::finding::Code;
 use lab::{
-    agent::Agent,
+    agent::{Agent, words},
     app::{App, Listen},
     forwarder::Forwarder,
     kernel::MAY_MISS_RUNS,
@@ -22,6 +23,7 @@ use lab::{
 };
 
 use crate::{
+    asked::{Asked, Question},
     blind::{Wanted, healthy_at_best},
     expected::{Expected, last_verdict, wait_verdict},
     judge::{concluded, judge, skipped_runs},
@@ -46,9 +48,33 @@ pub enum ClientPath {
     Elsewhere,
 }
 
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A fault exists, and it is named.
+    Fault,
+    /// It looks like what the row is [`Row::near`], and is not, or is too weak to be sure.
+    NearMiss,
+    /// Everything works in its usual way.
+    Calm,
+}
+
+impl Kind {
+    /// The word in `docs/scenarios.md`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::NearMiss => "near miss",
+            Self::Calm => "calm",
+        }
+    }
+}
+
 /// One row.
 #[derive(Clone, Copy)]
 pub struct Row {
+    /// Codes that it looks like and that must not be found for sure.
+    pub near: &'static [Code],
     /// How clients reach the task.
     pub clients: ClientPath,
     /// Requests a second.
@@ -87,10 +113,24 @@ pub struct Row {
     pub unseen: fn(&Plan) -> Vec<IpAddr>,
     /// The verdict in the end.
     pub verdict: &'static str,
+    /// How `agent diagnose` is asked beside it; it has to exit as the verdict says.
+    pub asked: Asked,
+}
+
+impl Row {
+    /// What it is. A fault may look like another one, too.
+    pub const fn kind(&self) -> Kind {
+        match (self.near, self.verdict.as_bytes()) {
+            (_, b"fault") => Kind::Fault,
+            ([], _) => Kind::Calm,
+            ([_, ..], _) => Kind::NearMiss,
+        }
+    }
 }
 
 /// Everything works: the row that the others are made from.
 pub const HEALTHY: Row = Row {
+    near: &[],
     clients: ClientPath::Preserved,
     requests_per_second: 40,
     speech: Speech::Tcp,
@@ -110,14 +150,18 @@ pub const HEALTHY: Row = Row {
     beliefs: [Belief::Healthy, Belief::Healthy],
     unseen: |_| Vec::new(),
     verdict: "healthy",
+    asked: Asked::Late,
 };
 
 /// What the nodes think when no probe passes.
 pub const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
-/// Runs each row on IPv4 and IPv6.
+/// Runs each row on IPv4 and IPv6, and lists all of them by name.
 macro_rules! rows {
     ($($(#[$meta:meta])* $name:ident => $row:expr;)*) => {
+        /// The rows of this table.
+        pub const TABLE: &[(&str, Row)] = &[$((stringify!($name), $row)),*];
+
         $(
             $(#[$meta])*
             mod $name {
@@ -180,6 +224,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
     } else {
         Vec::new()
     };
+    let wanted = Wanted::of(row, &plan);
     (row.before)(&topology);
     let xdp = (row.xdp_drops)(&plan).map(|source| {
         Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
@@ -196,11 +241,13 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
 
     let unseen = (row.unseen)(&plan).into_iter();
     let mut unseen_before: BTreeMap<IpAddr, u64> = unseen.map(|source| (source, 0)).collect();
+    let mut held = None;
     if let Some(after) = row.after {
         for node in &probers {
             node.wait_for(Belief::Healthy, PATIENCE);
         }
         wait_verdict(&mut agent, healthy_at_best());
+        held = Question::hold(row, &wanted, &topology);
         after(&topology);
         if let Some(nginx) = nginx.as_ref().filter(|_| row.freeze) {
             nginx.freeze();
@@ -209,7 +256,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
             *before = witness.syns(*source);
         }
     }
-    let wanted = Wanted::of(row, &plan);
+    let question = Question::now(held, row, &wanted, &topology);
     agent.wait_until("all that is expected and no more", PATIENCE, |lines| {
         (concluded(row, lines) == wanted.findings && last_verdict(lines) == Some(wanted.verdict))
             .then_some(())
@@ -220,6 +267,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
     // Long enough for whatever else might be concluded by mistake, and shorter than what happened once is remembered.
     sleep(3 * plan.interval + Duration::from_millis(1200));
 
+    question.judge();
     for clients in clients {
         let (sent, served) = clients.stop();
         assert!(sent > 0, "clients sent nothing");
@@ -241,12 +289,14 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
 }
 
 fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
+    words(&format!("--interval 400ms {}", told_to_both(row, plan)))
+}
+
+/// What `trace` and `diagnose` are told alike.
+pub fn told_to_both(row: &Row, plan: &Plan) -> String {
     let [a, b] = nodes(plan);
-    let mut text = format!(
-        "--port {} --nlb {a} {b} --health-interval {}ms --interval 400ms",
-        plan.port,
-        plan.interval.as_millis()
-    );
+    let mut text =
+        format!("--port {} --nlb {a} {b} --health-interval {}ms", plan.port, plan.interval.as_millis());
     if let Some(port) = (row.health_port)(plan) {
         text.push_str(&format!(" --health-port {port}"));
     }
@@ -257,7 +307,7 @@ fn arguments(row: &Row, plan: &Plan) -> Vec<String> {
         ClientPath::Elsewhere => format!(" --client {} --client-ip preserved", plan.client.subnet),
         ClientPath::Translated | ClientPath::Proxied => String::new(),
     });
-    text.split_whitespace().map(str::to_owned).collect()
+    text
 }
 
 /// `LAB_RECORD`: a directory for what the agent's conclusions rest on, a file per row, to be replayed without a kernel.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use agent::domain::finding::Code;
 use lab::{
     app::Listen,
     nginx::Site,
@@ -40,6 +41,7 @@ rows! {
 
     /// Header and configuration agree: clients and health checks are told apart by the header alone.
     nginx_takes_proxy_protocol => Row {
+        near: &[Code::ProxyProtocolMismatch],
         nginx: |plan| Some(Site { listen: "proxy_protocol", ..site(plan) }),
         clients: ClientPath::Proxied,
         speech: Speech::Http,
@@ -48,6 +50,7 @@ rows! {
     };
 
     the_application_takes_proxy_protocol_over_tcp_checks => Row {
+        near: &[Code::ProxyProtocolMismatch],
         listen: |plan| Some(Listen { proxy_protocol: true, ..Listen::on_all(plan.task.address(), plan.port) }),
         clients: ClientPath::Proxied,
         expected: |plan| vec![Expected::shared(plan)],
@@ -56,6 +59,7 @@ rows! {
 
     /// Nobody looks at the certificate. Clients come over another path, so only health checks are seen.
     nginx_serves_tls => Row {
+        near: &[Code::TlsMismatch],
         nginx: |plan| Some(tls(plan, "TLSv1.2 TLSv1.3")),
         clients: ClientPath::Elsewhere,
         speech: Speech::Https,
@@ -64,6 +68,7 @@ rows! {
 
     /// A TCP health check of a TLS application sends nothing and is no handshake that failed.
     nginx_serves_tls_over_tcp_checks => Row {
+        near: &[Code::TlsMismatch],
         nginx: |plan| Some(tls(plan, "TLSv1.3")),
         clients: ClientPath::Elsewhere,
         ..HEALTHY
@@ -167,6 +172,7 @@ rows! {
 
     /// The near miss: the same chain turns away what is neither a node nor a client.
     iptables_drops_strangers => Row {
+        near: &[Code::HostFirewall],
         before: |lab| {
             let program = iptables(lab.plan.node(0));
             let port = lab.plan.port.to_string();
@@ -184,6 +190,7 @@ rows! {
 
     /// A rule with a table of its own for what leaves through the interface, which leads back.
     a_rule_leads_replies_through_a_table_of_their_own => Row {
+        near: &[Code::NoReturnRoute],
         before: |lab| {
             let side = &lab.plan.task;
             ip_rule(lab, &format!(

@@ -25,6 +25,9 @@ const WORKERS: usize = 4;
 /// How long a worker waits before it looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// The path that [`Answer::CutsSome`] is about.
+pub const CUT: &str = "/cut";
+
 /// How it listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Listen {
@@ -55,6 +58,10 @@ pub enum Answer {
     HealthStatus(u16),
     /// Health checks, known by their user agent, not at all; everybody else with 200.
     HealthNever,
+    /// With 200, health checks only after this time.
+    HealthLate(Duration),
+    /// With 200; it closes the connection of whoever asks for [`CUT`].
+    CutsSome,
 }
 
 impl Listen {
@@ -194,7 +201,13 @@ fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
         Answer::Status(status) => status,
         Answer::HealthStatus(status) if is_check => status,
         Answer::HealthStatus(_) => 200,
-        Answer::HealthNever if !is_check => 200,
+        Answer::HealthNever | Answer::HealthLate(_) if !is_check => 200,
+        Answer::HealthLate(time) => {
+            thread::sleep(time);
+            200
+        }
+        Answer::CutsSome if head.starts_with(format!("GET {CUT} ").as_bytes()) => return Ok(()),
+        Answer::CutsSome => 200,
         Answer::Never | Answer::HealthNever => {
             // Until the peer has had enough.
             let _ = stream.read(&mut buffer)?;

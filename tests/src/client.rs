@@ -109,9 +109,19 @@ pub fn ask(address: IpAddr, target: SocketAddr) -> std::io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// As the kernel says.
-pub fn ask_over(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+pub fn ask_over(stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    ask_for("/orders", stream)
+}
+
+/// As [`ask_over`], for another path.
+///
+/// # Errors
+///
+/// As the kernel says.
+pub fn ask_for(path: &str, mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(TIMEOUT * wait::pace()))?;
-    stream.write_all(b"GET /orders HTTP/1.1\r\nHost: api.internal\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: api.internal\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)

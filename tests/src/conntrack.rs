@@ -42,24 +42,35 @@ pub fn fill_state(namespace: &Netns) -> (u64, u64) {
 ///
 /// When it is not full in the end.
 pub fn fill(namespace: &Netns) {
+    let limit = fill_but(namespace, 0);
+    let (entries, _) = fill_state(namespace);
+    assert!(entries >= limit, "the table holds {entries} of {limit} connections");
+}
+
+/// As [`fill`], but for so many places that stay free; the most that the table takes.
+///
+/// # Panics
+///
+/// When the table is so small or so large that a test cannot.
+pub fn fill_but(namespace: &Netns, free: u32) -> u64 {
     let (_, limit) = fill_state(namespace);
-    assert!(limit > 0 && limit < 4_000_000, "a limit of {limit} cannot be reached in a test");
+    assert!(limit > u64::from(free) && limit < 4_000_000, "a limit of {limit} cannot be reached in a test");
     namespace.run(|| {
         let socket =
             Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_NETFILTER)))
                 .expect("a netlink socket");
         let mut batch = Vec::with_capacity(BATCH_BYTES);
-        for number in 0..limit as u32 {
+        let count = limit as u32 - free;
+        for number in 0..count {
             batch.extend(new_connection(number));
-            if batch.len() > BATCH_BYTES - 512 || number + 1 == limit as u32 {
+            if batch.len() > BATCH_BYTES - 512 || number + 1 == count {
                 // An entry that finds no room is answered with an error that nobody reads.
                 socket.send(&batch).expect("ctnetlink takes new connections");
                 batch.clear();
             }
         }
     });
-    let (entries, limit) = fill_state(namespace);
-    assert!(entries >= limit, "the table holds {entries} of {limit} connections");
+    limit
 }
 
 fn new_connection(number: u32) -> Vec<u8> {

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// A connection on which nothing comes for this long is over.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// It gives the target up as soon as its clients give up it: what nobody waits for sends no further SYN.
+const CONNECT: Duration = Duration::from_millis(400);
+
 /// Forwards until dropped.
 pub struct Forwarder {
     stopped: Arc<AtomicBool>,
@@ -82,7 +85,7 @@ fn forward(
     target: SocketAddr,
     endpoint: &str,
 ) -> std::io::Result<()> {
-    let mut server = connect(listener.ip(), target, IDLE * wait::pace())?;
+    let mut server = connect(listener.ip(), target, CONNECT * wait::pace())?;
     server.write_all(&proxy_protocol::proxied(client.peer_addr()?, listener, endpoint))?;
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
     let upstream = thread::spawn(move || copy(from_client, to_server));

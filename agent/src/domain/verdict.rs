@@ -87,6 +87,22 @@ pub fn judge(case: &Case<'_>, findings: &[Finding], permanent: &[BlindSpot]) -> 
     }
 }
 
+/// Fewer than one open handshake in so many are those that are under way at any moment.
+const UNDER_WAY: u64 = 20;
+
+/// Whether attempts are open that may yet be held against this host: they are no trouble before they are old enough, and no
+/// proof of health either.
+pub fn hangs(case: &Case<'_>) -> bool {
+    let is_open = |track: &Track| {
+        let recent = case.recent(track);
+        let open = recent.answered().saturating_sub(recent.established);
+        (recent.arrived > 0 && recent.established == 0) || open * UNDER_WAY > recent.answered()
+    };
+    let groups = case.groups();
+    let mut groups = groups.iter().filter(|group| case.concerns(group));
+    groups.any(|group| group.members.iter().any(|(_, track)| is_open(track)))
+}
+
 fn covers(blind_spots: &[BlindSpot], stage: Stage) -> bool {
     blind_spots.iter().any(|spot| spot.stages.contains(&stage))
 }

@@ -1,5 +1,7 @@
 //! Hooks the tc programs to the interface: tcx first in order, clsact in front where the kernel has no tcx.
 
+use std::os::unix::net::UnixDatagram;
+
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType,
     links::Link as _,
@@ -11,6 +13,7 @@ use crate::{
     kernel::{
         clsact::{Clsact, PRIORITY},
         programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, cause, refusal},
+        tcx,
     },
 };
 
@@ -30,6 +33,8 @@ pub enum AttachMode {
 pub struct Attachment {
     links: Vec<SchedClassifierLink>,
     clsact: Option<Clsact>,
+    /// What tells other agents that the programs are an agent's.
+    signs: Vec<UnixDatagram>,
     /// The hooks of the programs that look into connections.
     pub looking: Vec<String>,
     /// What is hooked up and counts, such as `tcx ingress`.
@@ -80,6 +85,9 @@ impl Attachment {
         let program = programs.classifier(name).map_err(|error| refusal(name, &error))?;
         let side_name = if side == TcAttachType::Ingress { "ingress" } else { "egress" };
         if mode == AttachMode::Auto && self.clsact.is_none() {
+            // Where it cannot be said, others take it for somebody else's.
+            let id = program.info().map(|info| info.id()).ok();
+            self.signs.extend(id.and_then(|id| tcx::sign(id).ok()));
             match take_link(program, interface, side, TcAttachOptions::TcxOrder(LinkOrder::first())) {
                 Ok(link) => {
                     self.links.push(link);
@@ -108,6 +116,7 @@ impl Attachment {
                 log::debug!("detaching: {}", cause(&error));
             }
         }
+        self.signs.clear();
         if let Some(clsact) = self.clsact.take()
             && let Err(error) = clsact.tidy()
         {

@@ -3,6 +3,10 @@
 use std::{
     io,
     mem::{offset_of, size_of},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
 };
 
 use aya::programs::{SchedClassifier, TcAttachType};
@@ -38,11 +42,29 @@ struct Query {
 
 const _: () = assert!(size_of::<Query>() == 64 && offset_of!(Query, program_ids) == 16);
 
+/// A socket that says in the target's namespace that this program is an agent's: an agent that gave up its powers cannot read
+/// the names of others' programs.
+fn address(id: u32) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(format!("hct-program-{id:08x}"))
+}
+
+/// Says that a program is an agent's, as long as the socket lives. Runs in the target's namespace, before the program is hooked up.
+pub fn sign(id: u32) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&address(id)?)
+}
+
+fn is_signed(id: u32) -> bool {
+    let connected = UnixDatagram::unbound().and_then(|socket| socket.connect_addr(&address(id)?));
+    connected.is_ok()
+}
+
 /// The first program of somebody else in front of the agent's own (`own`: its id) on the ingress of an interface: its id,
 /// and its name where that may be known. Runs in the target's namespace. `None` on kernels without tcx.
 pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
     let ids = ingress_programs(index).ok()?;
-    let in_front: Vec<u32> = ids.into_iter().take_while(|id| *id != own).collect();
+    // Another agent lets every packet pass.
+    let in_front: Vec<u32> =
+        ids.into_iter().take_while(|id| *id != own).filter(|id| !is_signed(*id)).collect();
     if in_front.is_empty() {
         return None;
     }
@@ -53,9 +75,11 @@ pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
     in_front.into_iter().find_map(|id| {
         let program = known.iter().find(|program| program.id() == id);
         match program.and_then(|program| program.name_as_str()) {
-            // Another agent lets every packet pass.
+            // One of before there were signs.
             Some(name) if is_ours(name) => None,
             Some(name) => Some(format!("id {id}, {name}")),
+            // One that was detached between the two questions, as another agent that ends, is in front of nothing.
+            None if ingress_programs(index).is_ok_and(|now| !now.contains(&id)) => None,
             None => Some(format!("id {id}")),
         }
     })

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         class::Role,
         diagnosis::{
-            Case, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation,
+            Case, Expected, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation,
             wants_second_look,
         },
         finding::Finding,
@@ -23,7 +23,7 @@ use crate::{
         sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
         tally::Tally,
         totals::Totals,
-        verdict::{State, Verdict, judge},
+        verdict::{State, Verdict, hangs, judge},
     },
     kernel::observer::{ObserveError, Observer},
     run::recorder::Recorder,
@@ -226,14 +226,16 @@ impl Watching {
     }
 
     /// Whether the verdict is sure enough to end: a fault that is more than suspected, or health of every source
-    /// that is expected, seen twice.
+    /// that is expected, seen twice, while nothing hangs.
     pub fn is_sure(&self) -> bool {
         let summary = self.summary();
         match summary.verdict.state {
             State::Fault => true,
-            State::Healthy => expected(&summary.case)
-                .iter()
-                .all(|node| node.kinds != Kinds::Hidden && node.served() >= PROBES_OF_HEALTH),
+            State::Healthy => {
+                let is_served =
+                    |node: &Expected| node.kinds != Kinds::Hidden && node.served() >= PROBES_OF_HEALTH;
+                expected(&summary.case).iter().all(is_served) && !hangs(&summary.case)
+            }
             State::Inconclusive | State::CannotObserve => false,
         }
     }

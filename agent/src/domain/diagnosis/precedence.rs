@@ -3,7 +3,7 @@
 use crate::domain::finding::{Code, Confidence, Finding};
 
 /// (cause, what it explains). Within one class and port, unless the cause is about all ports.
-const EXPLAINS: &[(Code, Code)] = &[
+pub const EXPLAINS: &[(Code, Code)] = &[
     (Code::NothingArrives, Code::ProbesMissing),
     (Code::AcceptQueueFull, Code::ReplyLost),
     (Code::AcceptQueueFull, Code::NoReturnRoute),

@@ -1,7 +1,7 @@
 //! The answer in one word.
 
 use super::*;
-use crate::domain::{sample::Loss, stage::Stage, verdict::State};
+use crate::domain::{sample::Loss, stage::Stage, verdict::hangs};
 
 fn good(story: &mut Story) {
     story.serve(NODE_A);
@@ -19,6 +19,27 @@ fn healthy_needs_every_expected_source_served() {
     story.probes(30, good);
     let verdict = story.verdict(&[]);
     assert_eq!((verdict.state, verdict.blind_spots), (State::Healthy, vec![]));
+}
+
+/// `diagnose` ends with the first verdict that is sure: what is too young to be a fault is no proof of health.
+#[test]
+fn health_is_not_sure_while_attempts_hang() {
+    let mut story = Story::new();
+    story.probes(30, good);
+    assert!(!hangs(&story.case()));
+    // Answered a moment ago, and nobody came back.
+    story.pass(1, |story, _| {
+        story.arrive(CLIENTS);
+        story.tally(CLIENTS).synacks += 1;
+    });
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+    assert!(hangs(&story.case()));
+    // The near miss: one under way among many that were finished.
+    story.pass(1, |story, _| (0..40).for_each(|_| story.serve(CLIENTS)));
+    assert!(!hangs(&story.case()));
+    // A stranger's is nobody's concern.
+    story.pass(1, |story, _| story.arrive(STRANGERS));
+    assert!(!hangs(&story.case()));
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! Every code has a row in which it is found, and one that only looks like it.
+
+use std::collections::BTreeSet;
+
+use agent::domain::finding::Code;
+use lab::plan::{Family, Plan};
+
+use crate::{
+    absence, application, asked, expected::Expected, faults, more_near_misses, near_misses, rare, row::Kind,
+    row::Row, shared_faults, software,
+};
+
+/// All tables, by the name of their module.
+const TABLES: &[(&str, &[(&str, Row)])] = &[
+    ("absence", absence::TABLE),
+    ("application", application::TABLE),
+    ("faults", faults::TABLE),
+    ("more_near_misses", more_near_misses::TABLE),
+    ("near_misses", near_misses::TABLE),
+    ("rare", rare::TABLE),
+    ("shared_faults", shared_faults::TABLE),
+    ("software", software::TABLE),
+];
+
+/// Rows that are tests of their own because they need more than a table holds.
+const BY_HAND: &[(Code, Kind, fn())] = &[
+    (Code::ReversePathFilter, Kind::Fault, faults::the_reverse_path_filter_drops_clients),
+    (
+        Code::ReversePathFilter,
+        Kind::NearMiss,
+        more_near_misses::a_loose_reverse_path_filter_lets_clients_pass,
+    ),
+    (Code::BadChecksum, Kind::Fault, rare::checksums_are_wrong_ipv4),
+    (Code::BadChecksum, Kind::Fault, rare::checksums_are_wrong_ipv6),
+    (Code::BadChecksum, Kind::NearMiss, rare::a_checksum_is_wrong_now_and_then_ipv4),
+    (Code::BadChecksum, Kind::NearMiss, rare::a_checksum_is_wrong_now_and_then_ipv6),
+    (
+        Code::ProbesPartial,
+        Kind::Fault,
+        rare::a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv4,
+    ),
+    (
+        Code::ProbesPartial,
+        Kind::Fault,
+        rare::a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv6,
+    ),
+    (Code::ProbesPartial, Kind::NearMiss, rare::a_node_that_goes_on_is_not_missed_ipv4),
+    (
+        Code::SlowStart,
+        Kind::Fault,
+        rare::an_application_that_listens_late_is_at_fault_until_it_has_served_ipv4,
+    ),
+    (
+        Code::SlowStart,
+        Kind::Fault,
+        rare::an_application_that_listens_late_is_at_fault_until_it_has_served_ipv6,
+    ),
+    (Code::SlowStart, Kind::NearMiss, rare::an_application_that_listens_in_time_is_not_ipv4),
+    (
+        Code::NoListener,
+        Kind::NearMiss,
+        near_misses::an_application_that_starts_late_is_refused_and_then_served_ipv4,
+    ),
+];
+
+/// Codes that no row can have, and why.
+const WITHOUT_ROWS: &[(Code, &str)] = &[(
+    Code::AllowanceExceeded,
+    "only the driver of an ENA device counts allowances (agent/src/kernel/ethtool.rs), and no interface that can be made here \
+     has such counters; fault and near miss are in agent/src/domain/diagnosis/tests/allowance.rs",
+)];
+
+/// Codes that never are a fault by themselves: in their row they are a note.
+const NOTES: &[Code] = &[Code::ProbesWithdrawn, Code::PortTranslated, Code::SharedSource];
+
+fn all() -> impl Iterator<Item = (String, &'static Row)> {
+    TABLES
+        .iter()
+        .flat_map(|(module, table)| table.iter().map(move |(name, row)| (format!("{module}::{name}"), row)))
+}
+
+fn expected(row: &Row) -> Vec<Expected> {
+    let mut all = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        all.extend((row.expected)(&Plan::from_seed(family, 1)));
+    }
+    all
+}
+
+fn is_fault(finding: &Expected) -> bool {
+    finding.severity == "fault" && finding.confidence != "suspected"
+}
+
+/// Whether a row shows that this code is found: as a fault that makes the verdict, or as the note that it is.
+fn shows(row: &Row, code: Code) -> bool {
+    let is_note = NOTES.contains(&code);
+    expected(row).iter().any(|finding| finding.code == code.name() && (is_note || is_fault(finding)))
+}
+
+#[test]
+fn every_code_has_a_row_that_finds_it_and_a_near_miss() {
+    let mut lacking = BTreeSet::new();
+    for code in Code::ALL {
+        if WITHOUT_ROWS.iter().any(|(without, _)| *without == code) {
+            continue;
+        }
+        let by_hand = |kind: Kind| BY_HAND.iter().any(|(of, is, _)| (*of, *is) == (code, kind));
+        if !by_hand(Kind::Fault) && !all().any(|(_, row)| shows(row, code)) {
+            lacking.insert((code.name(), "no row in which it is found"));
+        }
+        if !by_hand(Kind::NearMiss) && !all().any(|(_, row)| row.near.contains(&code)) {
+            lacking.insert((code.name(), "no near miss"));
+        }
+    }
+    assert!(lacking.is_empty(), "{lacking:#?}");
+}
+
+#[test]
+fn what_has_no_row_would_be_missed_if_it_had_one() {
+    for (code, why) in WITHOUT_ROWS {
+        assert!(!why.is_empty());
+        assert!(!all().any(|(_, row)| shows(row, *code)), "{} has a row", code.name());
+    }
+}
+
+#[test]
+fn every_row_says_what_it_is_and_holds_to_it() {
+    for (name, row) in all() {
+        let found = expected(row);
+        let has_fault = found.iter().any(is_fault);
+        assert_eq!(row.verdict == "fault", has_fault, "{name}: the verdict is that of the findings");
+        if row.kind() == Kind::Calm {
+            assert_eq!(row.verdict, "healthy", "{name} is not healthy and near nothing");
+        }
+        for code in row.near {
+            let mut same = found.iter().filter(|finding| finding.code == code.name());
+            assert!(!same.any(is_fault), "{name} is near {} and finds it", code.name());
+            // What is a note at the most must not be found at all.
+            assert!(!NOTES.contains(code) || !shows(row, *code), "{name}: {}", code.name());
+        }
+    }
+}
+
+#[test]
+fn every_row_states_the_exit_code_of_its_verdict() {
+    for (name, row) in all() {
+        match row.asked {
+            asked::Asked::LateAs(code, exit) => {
+                assert!(Code::ALL.iter().any(|known| known.name() == code), "{name}: {code}");
+                let differs = exit != asked::exit_code(row.verdict);
+                let is_expected = expected(row).iter().any(|finding| finding.code == code);
+                assert!(differs || !is_expected, "{name} needs no answer of its own");
+            }
+            asked::Asked::Late | asked::Asked::Held => {
+                assert!([0, 1, 4].contains(&asked::exit_code(row.verdict)), "{name}");
+            }
+        }
+    }
+}

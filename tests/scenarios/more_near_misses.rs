@@ -1,0 +1,266 @@
+//! The same cause, aimed at somebody else or too weak to count: one row for each code that `near_misses.rs` does not come near.
+
+use std::{fs, net::IpAddr, thread::sleep, time::Duration};
+
+use agent::domain::finding::Code;
+use lab::{
+    app::{Answer, App, CUT, Listen},
+    client::ask_for,
+    conntrack, flood,
+    frame::{Frame, Link},
+    nlb::{Speech, connect},
+    plan::Family,
+    shell,
+    topology::Topology,
+    wait,
+};
+
+use crate::{
+    expected::Expected,
+    row::{HEALTHY, PATIENCE, Row, nodes, rows},
+};
+
+/// Somebody outside every named prefix.
+fn stranger(family: Family) -> IpAddr {
+    let text = if family == Family::V4 { "198.51.100.7" } else { "2001:db8:77::7" };
+    text.parse().expect("an address")
+}
+
+/// SYNs of a stranger for the watched port.
+fn send_as_stranger(lab: &Topology, count: u16) {
+    let plan = &lab.plan;
+    let link = Link {
+        source: flood::hardware_address(&lab.fabric, "task"),
+        destination: flood::hardware_address(&lab.task, &plan.task.interface),
+        tags: Vec::new(),
+    };
+    for port in 0..count {
+        let frame = Frame::syn(stranger(plan.family), 40_000 + port, plan.target()).on(&link);
+        flood::send(&lab.fabric, "task", &[frame], 1, 0);
+    }
+}
+
+/// The rule's own counter, for what it must have hit.
+fn hits(lab: &Topology, chain: &str) -> u64 {
+    let text = shell::run(&lab.task, "nft", &["list", "chain", "inet", "host", chain], "");
+    let counted = text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+    counted.and_then(|count| count.parse().ok()).expect("a rule that counts")
+}
+
+/// Answers for which the task found no route (`OutNoRoutes`), of either family.
+fn out_no_routes(lab: &Topology) -> u64 {
+    let (file, v6) = match lab.plan.family {
+        Family::V4 => ("snmp", false),
+        Family::V6 => ("snmp6", true),
+    };
+    let path = format!("/proc/thread-self/net/{file}");
+    let text = lab.task.run(|| fs::read_to_string(&path)).expect("the namespace's counters");
+    let value = if v6 {
+        text.lines().find_map(|line| line.strip_prefix("Ip6OutNoRoutes")).map(str::trim)
+    } else {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
+        let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+        names
+            .split(' ')
+            .zip(values.split(' '))
+            .find(|(name, _)| *name == "OutNoRoutes")
+            .map(|(_, value)| value)
+    };
+    value.and_then(|value| value.parse().ok()).expect("a count")
+}
+
+rows! {
+    a_rule_refuses_strangers => Row {
+        near: &[Code::FirewallReject],
+        after: Some(|lab| {
+            let (family, stranger) = (lab.plan.family.nft(), stranger(lab.plan.family));
+            lab.firewall("input", &format!(
+                "{family} saddr {stranger} tcp dport {} counter reject with tcp reset", lab.plan.port
+            ));
+            send_as_stranger(lab, 5);
+            assert_eq!(hits(lab, "input"), 5, "the rule has to refuse somebody");
+        }),
+        ..HEALTHY
+    };
+
+    /// Connections are tracked, and the table has room for all that come.
+    the_connection_tracking_table_is_nearly_full => Row {
+        near: &[Code::ConntrackFull],
+        before: |lab| {
+            conntrack::fill_but(&lab.task, 3000);
+            lab.firewall("input", "ct state invalid accept");
+        },
+        after: Some(|lab| {
+            let (entries, limit) = conntrack::fill_state(&lab.task);
+            assert!(entries < limit && entries > limit - 3000, "{entries} of {limit}: connections are tracked");
+        }),
+        ..HEALTHY
+    };
+
+    /// Nobody waits for the answer but a stranger; the counters of the namespace grow all the same.
+    there_is_no_route_back_to_a_stranger => Row {
+        near: &[Code::NoReturnRoute],
+        after: Some(|lab| {
+            let (gateway, [a, b]) = (lab.plan.task.gateway, &lab.plan.nodes);
+            shell::ip(&lab.task, &format!(
+                "route add {} via {gateway}\nroute add {} via {gateway}\nroute add {} via {gateway}\nroute del default via {gateway}",
+                a.subnet, b.subnet, lab.plan.client.subnet
+            ));
+            let before = out_no_routes(lab);
+            send_as_stranger(lab, 5);
+            assert!(out_no_routes(lab) >= before + 5, "no route was looked for in vain");
+        }),
+        ..HEALTHY
+    };
+
+    /// The counter of overflows is that of the namespace, whosever queue it was.
+    the_accept_queue_of_another_port_is_full => Row {
+        near: &[Code::AcceptQueueFull],
+        after: Some(|lab| {
+            let listen = Listen {
+                backlog: 1, accepts: false, ..Listen::on_all(lab.plan.task.address(), lab.plan.other_port)
+            };
+            let _deaf = App::start(&lab.task, listen);
+            let target = (lab.plan.task.address(), lab.plan.other_port).into();
+            let patience = Duration::from_millis(150) * wait::pace();
+            let attempts: Vec<_> =
+                (0..6).map(|_| lab.client.run(|| connect(lab.plan.client.addresses[3], target, patience))).collect();
+            assert!(attempts.iter().any(Result::is_err), "the queue was not full");
+        }),
+        ..HEALTHY
+    };
+
+    /// A rule for answers, as a firewall that lets nothing out to a network it does not know.
+    replies_to_strangers_are_dropped_on_the_host => Row {
+        near: &[Code::ReplyDropped],
+        after: Some(|lab| {
+            let (family, stranger) = (lab.plan.family.nft(), stranger(lab.plan.family));
+            lab.firewall("output", &format!(
+                "{family} daddr {stranger} tcp sport {} tcp flags & (syn | ack) == syn | ack counter drop", lab.plan.port
+            ));
+            send_as_stranger(lab, 5);
+            assert!(hits(lab, "output") >= 5, "no reply was dropped");
+        }),
+        ..HEALTHY
+    };
+
+    /// The last status that passes.
+    health_checks_are_answered_with_399 => Row {
+        near: &[Code::ProbeHttpStatus],
+        speech: Speech::Http,
+        listen: |plan| {
+            Some(Listen { answer: Answer::HealthStatus(399), ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        ..HEALTHY
+    };
+
+    health_checks_are_answered_slowly_and_in_time => Row {
+        near: &[Code::ProbeTimeout],
+        speech: Speech::Http,
+        listen: |plan| Some(Listen {
+            answer: Answer::HealthLate(plan.interval / 3),
+            ..Listen::on_all(plan.task.address(), plan.port)
+        }),
+        ..HEALTHY
+    };
+
+    /// As an application does with a request that it does not like.
+    the_application_closes_two_connections_of_many => Row {
+        near: &[Code::AppReset],
+        listen: |plan| {
+            Some(Listen { answer: Answer::CutsSome, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        after: Some(|lab| {
+            for _ in 0..2 {
+                let from = lab.plan.client.addresses[3];
+                let answer = lab.client.run(|| ask_for(CUT, connect(from, lab.plan.target(), PATIENCE)?));
+                assert_eq!(answer.expect("an orderly end"), b"", "it was to be cut");
+            }
+        }),
+        ..HEALTHY
+    };
+
+    /// They come for longer than conclusions look back, at their own leisure.
+    clients_come_seldom => Row {
+        near: &[Code::ClientsMissing],
+        requests_per_second: 1,
+        after: Some(|_| sleep(Duration::from_secs(7) * wait::pace())),
+        ..HEALTHY
+    };
+
+    /// As a service mesh does for a port of its own.
+    a_port_that_nobody_watches_is_redirected => Row {
+        near: &[Code::PortTranslated],
+        before: |lab| {
+            let (family, plan) = (lab.plan.family.nft(), &lab.plan);
+            shell::nft(&lab.task, &format!(
+                "add table {family} mesh
+                 add chain {family} mesh in {{ type nat hook prerouting priority -100; }}
+                 add rule {family} mesh in tcp dport {} redirect to :{}",
+                plan.other_port, plan.port
+            ));
+        },
+        after: Some(|lab| {
+            let target = (lab.plan.task.address(), lab.plan.other_port).into();
+            for _ in 0..5 {
+                let from = lab.plan.client.addresses[3];
+                lab.client.run(|| ask_for("/", connect(from, target, PATIENCE)?)).expect("an answer");
+            }
+        }),
+        ..HEALTHY
+    };
+
+    /// The same rule as for one node, with a condition that no SYN meets.
+    a_rule_drops_what_is_no_syn_of_a_node => Row {
+        near: &[Code::HostFirewall],
+        after: Some(|lab| {
+            let (family, [a, b]) = (lab.plan.family.nft(), nodes(&lab.plan));
+            lab.firewall("input", &format!(
+                "{family} saddr {{ {a}, {b} }} tcp dport {} tcp flags & (syn | ack | urg) == syn | urg counter drop",
+                lab.plan.port
+            ));
+        }),
+        ..HEALTHY
+    };
+}
+
+/// What clients send comes in by one interface, and the main table sends answers out by another: a loose filter lets it
+/// pass, a strict one (`faults.rs`) would not. A mark brings the answers back to the right one. IPv6 has no such filter.
+#[test]
+pub fn a_loose_reverse_path_filter_lets_clients_pass() {
+    let row = Row {
+        near: &[Code::ReversePathFilter],
+        before: |lab| {
+            let side = &lab.plan.task;
+            shell::ip(
+                &lab.task,
+                &format!(
+                    "link add spare0 type veth peer name spare1
+                 link set spare0 up
+                 link set spare1 up
+                 route add {} dev spare0
+                 route add default via {} dev {} table 77
+                 rule add fwmark 7 lookup 77",
+                    lab.plan.client.subnet, side.gateway, side.interface
+                ),
+            );
+            shell::nft(
+                &lab.task,
+                &format!(
+                    "add table ip marks
+                 add chain ip marks out {{ type route hook output priority -150; }}
+                 add rule ip marks out tcp sport {} meta mark set 7",
+                    lab.plan.port
+                ),
+            );
+            shell::sysctl(
+                &lab.task,
+                &format!("ipv4/conf/{}/rp_filter", side.interface.replace('/', ".")),
+                "2",
+            );
+        },
+        expected: |_| Vec::<Expected>::new(),
+        ..HEALTHY
+    };
+    crate::row::run(&row, Family::V4);
+}
