@@ -55,6 +55,8 @@ pub enum Answer {
     HealthStatus(u16),
     /// Health checks, known by their user agent, not at all; everybody else with 200.
     HealthNever,
+    /// Health checks, known by their user agent, with 200; everybody else's connection is closed.
+    ClientsCut,
 }
 
 impl Listen {
@@ -200,7 +202,8 @@ fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
             let _ = stream.read(&mut buffer)?;
             return Ok(());
         }
-        Answer::Close => return Ok(()),
+        Answer::ClientsCut if is_check => 200,
+        Answer::Close | Answer::ClientsCut => return Ok(()),
     };
     let text = format!("HTTP/1.1 {status} Lab\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n");
     stream.write_all(text.as_bytes())
