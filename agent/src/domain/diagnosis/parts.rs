@@ -58,13 +58,16 @@ impl Share {
     }
 }
 
+/// A source, and which of its connections are meant.
+type Member<'a> = (TallyKey, &'a Track, Share);
+
 /// The connections of one class on one port that ended.
 pub struct Part<'a> {
     /// Class.
     pub class: SourceClass,
     /// Port.
     pub port: u16,
-    members: Vec<(TallyKey, &'a Track, Share)>,
+    members: Vec<Member<'a>>,
 }
 
 impl Part<'_> {
@@ -96,7 +99,7 @@ impl Part<'_> {
 
 /// The connections of these groups, by whose they are.
 pub fn of<'a: 'g, 'g>(case: &Case<'_>, groups: impl Iterator<Item = &'g Group<'a>>) -> Vec<Part<'a>> {
-    let mut parts: BTreeMap<(u16, SourceClass), Vec<(TallyKey, &'a Track, Share)>> = BTreeMap::new();
+    let mut parts: BTreeMap<(u16, SourceClass), Vec<Member<'a>>> = BTreeMap::new();
     for group in groups {
         for (key, track) in &group.members {
             for (class, share) in shares(case, group.class, track) {
