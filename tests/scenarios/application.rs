@@ -31,11 +31,29 @@ rows! {
         expected: |plan| {
             let sources = nodes(plan).map(|node| node.to_string());
             vec![
-                Expected::fault("probe_http_status", "inferred", "nlb_undecided", sources),
+                Expected::fault("probe_http_status", "inferred", "nlb_probe", sources),
                 Expected::shared(plan),
             ]
         },
         beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..HEALTHY
+    };
+
+    /// Their health checks are served.
+    clients_of_a_shared_address_are_cut_off => Row {
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        listen: |plan| {
+            Some(Listen { answer: Answer::ClientsCut, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![
+                Expected::fault("app_reset", "proven", "client_via_nlb", sources),
+                Expected::shared(plan),
+            ]
+        },
         verdict: "fault",
         ..HEALTHY
     };

@@ -62,6 +62,8 @@ pub enum Answer {
     HealthLate(Duration),
     /// With 200; it closes the connection of whoever asks for [`CUT`].
     CutsSome,
+    /// Health checks, known by their user agent, with 200; everybody else's connection is closed.
+    ClientsCut,
 }
 
 impl Listen {
@@ -213,7 +215,8 @@ fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
             let _ = stream.read(&mut buffer)?;
             return Ok(());
         }
-        Answer::Close => return Ok(()),
+        Answer::ClientsCut if is_check => 200,
+        Answer::Close | Answer::ClientsCut => return Ok(()),
     };
     let text = format!("HTTP/1.1 {status} Lab\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n");
     stream.write_all(text.as_bytes())

@@ -184,6 +184,11 @@ fn row(
     Row { port: key.port, class, source, tally, trouble, rhythm, is_told_by_rhythm, learned }
 }
 
+/// A row of a shared address counts both kinds, and a finding may be about one of them.
+const fn is_of_node(class: SourceClass) -> bool {
+    matches!(class, SourceClass::NlbProbe | SourceClass::ClientViaNlb)
+}
+
 fn trouble(
     source: &str,
     class: SourceClass,
@@ -195,7 +200,8 @@ fn trouble(
         .map(|(_, finding)| finding)
         .find(|finding| {
             (finding.is_fault() || finding.is_suspicion())
-                && finding.class == class
+                && (finding.class == class
+                    || (class == SourceClass::NlbUndecided && is_of_node(finding.class)))
                 && finding.port.is_none_or(|hit| hit == port)
                 && finding.sources.iter().any(|hit| hit == source)
         })

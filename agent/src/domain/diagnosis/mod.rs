@@ -14,6 +14,7 @@ mod expected;
 mod hairpin;
 mod netfilter;
 mod other_port;
+mod parts;
 mod precedence;
 mod priors;
 mod reply;
@@ -82,15 +83,20 @@ impl Hit {
 /// All findings that hold now.
 pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for group in case.groups() {
-        admission::examine(case, &group, &mut findings);
-        answer::examine(case, &group, &mut findings);
-        duplicate::examine(case, &group, &mut findings);
-        reply::examine(case, &group, &mut findings);
-        cookies::examine(case, &group, &mut findings);
-        accept::examine(case, &group, &mut findings);
-        served::examine(case, &group, &mut findings);
-        start::examine(case, &group, &mut findings);
+    let groups = case.groups();
+    for group in &groups {
+        admission::examine(case, group, &mut findings);
+        answer::examine(case, group, &mut findings);
+        duplicate::examine(case, group, &mut findings);
+        reply::examine(case, group, &mut findings);
+        cookies::examine(case, group, &mut findings);
+        accept::examine(case, group, &mut findings);
+        served::examine(case, group, &mut findings);
+        start::examine(case, group, &mut findings);
+    }
+    let examined = groups.iter().filter(|group| served::is_examined(case, group));
+    for part in parts::of(case, examined) {
+        served::examine_part(case, &part, &mut findings);
     }
     absence::examine(case, &mut findings);
     clients::examine(case, &mut findings);

@@ -1,6 +1,9 @@
 //! A specific cause suppresses what it explains.
 
-use crate::domain::finding::{Code, Confidence, Finding};
+use crate::domain::{
+    class::SourceClass,
+    finding::{Code, Confidence, Finding},
+};
 
 /// (cause, what it explains). Within one class and port, unless the cause is about all ports.
 pub const EXPLAINS: &[(Code, Code)] = &[
@@ -27,9 +30,15 @@ pub const EXPLAINS: &[(Code, Code)] = &[
     (Code::TlsMismatch, Code::ProbeTimeout),
 ];
 
+/// Whether what hits one class hits the other: what was not told apart hits both kinds of the same address.
+fn is_within(class: SourceClass, cause: SourceClass) -> bool {
+    use SourceClass::{ClientViaNlb, NlbProbe, NlbUndecided};
+    matches!((cause, class), (NlbUndecided, NlbProbe | ClientViaNlb)) || cause == class
+}
+
 fn explains(cause: &Finding, finding: &Finding) -> bool {
     let is_about_it = cause.port == finding.port
-        && cause.class == finding.class
+        && is_within(finding.class, cause.class)
         // What hits one node does not explain what hits another.
         && cause.sources.iter().any(|source| finding.sources.contains(source));
     EXPLAINS.contains(&(cause.code, finding.code))

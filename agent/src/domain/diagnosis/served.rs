@@ -1,7 +1,8 @@
 //! Connections that were established and not answered well: the application's own part.
 
 use crate::domain::{
-    diagnosis::{Case, Group, Hit, list, spoken},
+    class::SourceClass,
+    diagnosis::{Case, Group, Hit, list, parts::Part, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     tally::Tally,
@@ -10,15 +11,23 @@ use crate::domain::{
 /// Fewer than one connection in so many is what happens to every application now and then.
 const RARE: u64 = 20;
 
-/// Adds what the application does wrong with the group's connections.
-pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if !case.concerns(group) || case.may_be_strangers(group) {
-        return;
+/// Whether what the application does with the group's connections is looked at.
+pub fn is_examined(case: &Case<'_>, group: &Group<'_>) -> bool {
+    case.concerns(group) && !case.may_be_strangers(group)
+}
+
+/// Adds what the application does wrong with connections whose kind is known from how they ended, as far as it is.
+pub fn examine_part(case: &Case<'_>, part: &Part<'_>, findings: &mut Vec<Finding>) {
+    findings.extend(cut(case, part));
+    if part.class.may_probe() {
+        findings.extend(bad_status(case, part));
+        findings.extend(given_up(case, part));
     }
-    findings.extend(cut(case, group));
-    if group.class.may_probe() {
-        findings.extend(bad_status(case, group));
-        findings.extend(given_up(case, group));
+}
+
+/// Adds what is wrong with TLS: what a handshake was for cannot be told.
+pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
+    if group.class.may_probe() && is_examined(case, group) {
         findings.extend(handshake_refused(case, group));
         findings.extend(answered_in_clear(case, group));
     }
@@ -26,7 +35,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 
 /// What all findings of this stage have in common.
 fn served(
-    group: &Group<'_>,
+    (class, port): (SourceClass, u16),
     hit: Hit,
     (code, confidence): (Code, Confidence),
     (summary, advice): (String, &str),
@@ -36,13 +45,13 @@ fn served(
         code,
         severity: Severity::Fault,
         confidence,
-        class: group.class,
-        port: Some(group.port),
+        class,
+        port: Some(port),
         sources: hit.sources,
         stage: Stage::Served,
         place: Place::Application,
         summary,
-        advice: advice.replace("{port}", &group.port.to_string()),
+        advice: advice.replace("{port}", &port.to_string()),
         evidence,
     }
 }
@@ -69,9 +78,9 @@ const PROXY_ADVICE: &str = "The NLB sends a proxy protocol v2 header in front of
     (`aws elbv2 modify-target-group-attributes --target-group-arn ARN --attributes Key=proxy_protocol_v2.enabled,Value=false`).";
 
 /// Answered, but with a status that the default matcher refuses.
-fn bad_status(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let hit = case.hit(group, |step| step.answers.probes_bad_status, |step| step.probes_served)?;
-    let tally = recent(case, group);
+fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
+    let hit = part.hit(case, |step| step.answers.probes_bad_status, |step| step.probes_served)?;
+    let tally = part.recent(case);
     if is_rare(&hit) {
         return None;
     }
@@ -92,19 +101,19 @@ fn bad_status(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
         let summary = format!("{counted}, each after a proxy protocol v2 header");
         let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served(group, hit, code, (summary, PROXY_ADVICE), evidence));
+        return Some(served((part.class, part.port), hit, code, (summary, PROXY_ADVICE), evidence));
     }
     let code = (Code::ProbeHttpStatus, Confidence::Inferred);
-    Some(served(group, hit, code, (counted, STATUS_ADVICE), evidence))
+    Some(served((part.class, part.port), hit, code, (counted, STATUS_ADVICE), evidence))
 }
 
 /// The peer closed after it had waited in vain.
-fn given_up(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let hit = case.hit(group, |step| step.answers.probes_given_up, |step| step.probes_served)?;
+fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
+    let hit = part.hit(case, |step| step.answers.probes_given_up, |step| step.probes_served)?;
     if is_rare(&hit) {
         return None;
     }
-    let wait = recent(case, group).answers.wait;
+    let wait = part.recent(case).answers.wait;
     let summary = format!(
         "{} of {} health checks from {} gave up in {} s, the latest after {} without a byte of an answer",
         hit.failed,
@@ -122,13 +131,19 @@ fn given_up(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         Fact::count("probes_served", hit.of - hit.failed, FactOrigin::Hook),
         Fact::seconds("waited_seconds", wait, FactOrigin::Hook),
     ];
-    Some(served(group, hit, (Code::ProbeTimeout, Confidence::Proven), (summary, advice), evidence))
+    Some(served(
+        (part.class, part.port),
+        hit,
+        (Code::ProbeTimeout, Confidence::Proven),
+        (summary, advice),
+        evidence,
+    ))
 }
 
 /// This side ended connections without a byte of an answer.
-fn cut(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let hit = case.hit(group, |step| step.answers.cut(), |step| step.served)?;
-    let tally = recent(case, group);
+fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
+    let hit = part.hit(case, |step| step.answers.cut(), |step| step.served)?;
+    let tally = part.recent(case);
     // A client that is turned away now and then is the application's own business.
     if is_rare(&hit) || (tally.answers.probes_cut == 0 && hit.failed < 3) {
         return None;
@@ -141,7 +156,7 @@ fn cut(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         "{} of {} connections of {} from {} ended by the application without an answer in {} s",
         hit.failed,
         hit.of,
-        group.class.name(),
+        part.class.name(),
         list(&hit.sources),
         case.evidence_seconds()
     );
@@ -149,19 +164,27 @@ fn cut(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
         let summary = format!("{counted}, behind a proxy protocol v2 header");
         let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served(group, hit, code, (summary, PROXY_ADVICE), evidence));
+        return Some(served((part.class, part.port), hit, code, (summary, PROXY_ADVICE), evidence));
     }
-    if tally.tls_openings > 0 {
+    // Of clients behind a node most may have sent something else, and then it is not about TLS.
+    let is_about_tls = part.class != SourceClass::ClientViaNlb || 2 * tally.tls_openings >= hit.failed;
+    if tally.tls_openings > 0 && is_about_tls {
         evidence.push(Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook));
         let summary = format!("{counted}, after a TLS handshake was begun");
         let code = (Code::TlsMismatch, Confidence::Inferred);
-        return Some(served(group, hit, code, (summary, TLS_ADVICE), evidence));
+        return Some(served((part.class, part.port), hit, code, (summary, TLS_ADVICE), evidence));
     }
     let advice = "The application takes the connection and closes or resets it once the first bytes came. In this order: it \
                   may expect another opening than it gets (a proxy protocol header that the target group does not send, TLS \
                   where the health check speaks plain HTTP: compare with `aws elbv2 describe-target-group-attributes` and the \
                   application's listener), it may turn this peer or this Host header away, or its worker dies (read its log).";
-    Some(served(group, hit, (Code::AppReset, Confidence::Proven), (counted, advice), evidence))
+    Some(served(
+        (part.class, part.port),
+        hit,
+        (Code::AppReset, Confidence::Proven),
+        (counted, advice),
+        evidence,
+    ))
 }
 
 const TLS_ADVICE: &str = "Health check and application do not agree on TLS. Compare the health check's protocol (`aws elbv2 \
@@ -210,7 +233,13 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
         Fact::text("tls_alert", description, FactOrigin::Hook),
     ];
-    Some(served(group, hit, (Code::TlsMismatch, confidence), (summary, TLS_ADVICE), evidence))
+    Some(served(
+        (group.class, group.port),
+        hit,
+        (Code::TlsMismatch, confidence),
+        (summary, TLS_ADVICE),
+        evidence,
+    ))
 }
 
 /// A source that only begins TLS gets answers in plain HTTP.
@@ -234,5 +263,11 @@ fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         Fact::count("plain_answers", tally.answers.http_answers, FactOrigin::Hook),
         Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
     ];
-    Some(served(group, hit, (Code::TlsMismatch, Confidence::Inferred), (summary, TLS_ADVICE), evidence))
+    Some(served(
+        (group.class, group.port),
+        hit,
+        (Code::TlsMismatch, Confidence::Inferred),
+        (summary, TLS_ADVICE),
+        evidence,
+    ))
 }
