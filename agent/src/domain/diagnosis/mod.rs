@@ -19,7 +19,9 @@ mod priors;
 mod reply;
 mod served;
 mod shared;
+mod silent;
 mod start;
+mod stopped;
 mod translation;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -15,6 +15,7 @@ mod replies;
 mod rhythm;
 mod served;
 mod shared;
+mod shared_silence;
 mod start;
 mod verdicts;
 
