@@ -33,7 +33,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
 
 /// The class a finding about a node's probes is filed under: the one its row has.
 pub(super) fn class(case: &Case<'_>, node: Option<&Expected>) -> SourceClass {
-    let priors = case.history.watch.priors;
+    let priors = case.history.priors();
     let port = priors.health_port.or(case.history.watch.ports.first().copied()).unwrap_or(0);
     match node {
         Some(node) => case.history.class(TallyKey { slot: node.slot, port }, case.sources),
@@ -73,7 +73,7 @@ fn note_youth(case: &Case<'_>, finding: Finding) -> Finding {
 }
 
 pub(super) fn port(case: &Case<'_>) -> Option<u16> {
-    case.history.watch.priors.health_port.or(match case.history.watch.ports[..] {
+    case.history.priors().health_port.or(match case.history.watch.ports[..] {
         [port] => Some(port),
         _ => None,
     })
@@ -138,7 +138,9 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     // The health checks of nodes whose clients come here may go to another port, or not be recognised.
     let may_be_elsewhere = never.iter().any(|node| node.by_behaviour);
     let is_trying = never.iter().any(|node| other_port::is_trying(case, node));
-    let is_sure = waited >= 3 * longest && !may_be_elsewhere && !is_trying;
+    // Whether they keep a rhythm on another port that is watched shows after some more intervals.
+    let may_show = waited < 6 * longest && never.iter().any(|node| shows_elsewhere(case, node));
+    let is_sure = waited >= 3 * longest && !may_be_elsewhere && !is_trying && !may_show;
     let confidence = if is_sure { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
@@ -183,6 +185,15 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         ],
         sources,
     })
+}
+
+/// Whether connections like health checks of a node come to a watched port that was not said to be checked.
+fn shows_elsewhere(case: &Case<'_>, node: &Expected) -> bool {
+    let mut others = case
+        .history
+        .tracks()
+        .filter(|(key, _)| node.slots.contains(&key.slot) && !case.history.priors().may_be_probed(key.port));
+    others.any(|(_, track)| case.recent(track).probes() > 0)
 }
 
 /// How long a node was expected in vain.

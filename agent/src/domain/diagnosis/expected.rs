@@ -114,7 +114,7 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     let members: Vec<(TallyKey, &Track)> = case
         .history
         .tracks()
-        .filter(|(key, _)| slots.contains(&key.slot) && case.history.watch.priors.may_be_probed(key.port))
+        .filter(|(key, _)| slots.contains(&key.slot) && case.history.priors().may_be_probed(key.port))
         .collect();
     let keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
     let mut recent = Tally::default();
@@ -202,7 +202,7 @@ impl Case<'_> {
             .history
             .tracks()
             .map(|(key, _)| key)
-            .filter(|key| slots.contains(&key.slot) && self.history.watch.priors.may_be_probed(key.port))
+            .filter(|key| slots.contains(&key.slot) && self.history.priors().may_be_probed(key.port))
             .map(|key| key.slot)
             .collect();
         heard.dedup();

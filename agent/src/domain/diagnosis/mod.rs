@@ -39,7 +39,7 @@ use crate::domain::{
 
 pub use answer::is_hanging as wants_second_look;
 pub use expected::{Expected, Kinds, expected};
-pub use priors::corrections;
+pub use priors::{corrections, doubt};
 pub use reply::often_unfinished;
 pub use translation::Translation;
 
@@ -100,6 +100,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     allowance::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
+    priors::examine(case, &mut findings);
     for finding in &mut findings {
         finding.confidence = finding.confidence.min(surest(case, finding));
     }

@@ -6,6 +6,7 @@ mod cookies;
 mod drops;
 mod duplicate;
 mod hairpin;
+mod health_port;
 mod listener;
 mod netfilter;
 mod other_port;
