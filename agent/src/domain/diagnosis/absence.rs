@@ -29,6 +29,10 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let never_came = nothing.into_iter().chain(missing(case, &expected));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));
     findings.extend(stopped::find(case, &expected));
+    // What fell silent is more than what never came.
+    if findings.iter().all(|finding| finding.code != Code::ProbesPartial) {
+        findings.extend(of_other_zones(case, &expected));
+    }
 }
 
 /// The class a finding about a node's probes is filed under: the one its row has.
@@ -182,6 +186,51 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
             Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+        ],
+        sources,
+    })
+}
+
+/// Nodes of other zones that never came, while the one of the task's own zone does: worth knowing, and no fault where nobody
+/// balances across zones.
+fn of_other_zones(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
+    let goes_on =
+        |node: &&Expected| node.last.is_some_and(|last| case.now.saturating_sub(last) <= 2 * node.interval);
+    let own = expected.iter().filter(|node| node.is_own_zone).find(goes_on)?;
+    let is_missing = |node: &&Expected| {
+        !node.is_own_zone
+            && node.learned.is_none()
+            && node.first.is_none()
+            && node.before_hook == 0
+            && waited(case, node) >= 3 * node.interval
+    };
+    let never: Vec<_> = expected.iter().filter(is_missing).collect();
+    let waited = never.iter().map(|node| waited(case, node)).min()?;
+    let (packets, _) = receives(case, waited)?;
+    let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
+    Some(Finding {
+        code: Code::ProbesPartial,
+        severity: Severity::Note,
+        confidence: at_most_while_young(case, Confidence::Inferred),
+        class: class(case, never.first().copied()),
+        port: port(case),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "no SYN from {} of other zones in {} s of watching, while {} of the task's own zone goes on",
+            list(&sources),
+            waited.as_secs(),
+            own.label,
+        ),
+        advice: "Nothing to do where cross-zone load balancing is off (`aws elbv2 describe-target-group-attributes \
+                 --target-group-arn ARN`, load_balancing.cross_zone.enabled). Where it is on, rules and network ACLs must let in \
+                 those zones' subnets, too."
+            .to_owned(),
+        evidence: vec![
+            Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
+            Fact::count("interface_packets", packets, FactOrigin::Interface),
+            Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
+            Fact::seconds("interval_seconds", own.interval, FactOrigin::Settings),
         ],
         sources,
     })
