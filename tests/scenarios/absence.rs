@@ -1,13 +1,25 @@
 //! Faults in front of the host: what should arrive does not, or goes where nobody looks.
 
+use std::thread::sleep;
+
 use agent::domain::finding::Code;
-use lab::{app::Listen, nlb::Belief};
+use lab::{
+    app::Listen,
+    nlb::{Belief, Speech},
+    topology::Topology,
+};
 
 use crate::{
     asked::Asked,
     expected::Expected,
     row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
 };
+
+/// A rhythm is known after four intervals. It rests on health checks that were recognised, in readings of the agent's own pace.
+fn stop_probes_once_known(lab: &Topology, node: usize) {
+    sleep(12 * lab.plan.interval);
+    lab.stop_probes_at_node(node);
+}
 
 rows! {
     the_security_group_never_let_one_node_in => Row {
@@ -75,6 +87,31 @@ rows! {
         unseen: |plan| vec![plan.node(1)],
         verdict: "fault",
         asked: Asked::LateAs("probes_missing", 1),
+        ..HEALTHY
+    };
+
+    /// Its clients go on to come with its address, and so do health checks and clients of the other.
+    health_checks_of_one_node_stop_while_its_clients_go_on => Row {
+        clients: ClientPath::Translated,
+        after: Some(|lab| stop_probes_once_known(lab, 0)),
+        expected: |plan| vec![
+            Expected::shared(plan),
+            Expected::fault("probes_stopped", "inferred", "nlb_undecided", [plan.node(0).to_string()]),
+        ],
+        beliefs: [Belief::Unhealthy, Belief::Healthy],
+        verdict: "fault",
+        ..HEALTHY
+    };
+    health_checks_over_http_of_one_node_stop_while_its_clients_go_on => Row {
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        after: Some(|lab| stop_probes_once_known(lab, 1)),
+        expected: |plan| vec![
+            Expected::shared(plan),
+            Expected::fault("probes_stopped", "inferred", "nlb_undecided", [plan.node(1).to_string()]),
+        ],
+        beliefs: [Belief::Healthy, Belief::Unhealthy],
+        verdict: "fault",
         ..HEALTHY
     };
 

@@ -8,6 +8,7 @@ use lab::{
     client::ask,
     dns::Dns,
     metadata::{Manner, Metadata, task_page},
+    nlb::{Check, Node, Speech},
     plan::{Family, Plan},
     topology::Topology,
 };
@@ -112,6 +113,48 @@ fn the_name_in_the_tasks_own_zone_is_asked_for_too() {
     wait_row(&mut agent, plan.node(1));
     assert!(names.questions().iter().any(|name| name == IN_ZONE), "{:?}", names.questions());
     well(agent);
+}
+
+/// The node of the task's own zone probes, the other never comes: a note. The other way round it is a fault.
+fn said_of_a_node_that_never_came(own_zone_probes: bool) -> Value {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(Family::V4));
+    let (plan, names) = (&lab.plan, Dns::start(&lab.task));
+    let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    names.set(NLB, &[plan.node(0), plan.node(1)]);
+    names.set(IN_ZONE, &[plan.node(1)]);
+    let page = task_page(plan.task.address(), &plan.task.subnet.to_string(), Duration::from_secs(3600));
+    let ecs = Metadata::start(&lab.task, page, Manner::Answers);
+    let interval = plan.interval.as_millis();
+    let arguments =
+        format!("--port {} --nlb {NLB} --client-ip preserved --health-interval {interval}ms", plan.port);
+    let mut agent = trace(&lab, Some(&ecs), &arguments);
+    wait_row(&mut agent, plan.node(1));
+    let (comes, absent) = if own_zone_probes { (1, 0) } else { (0, 1) };
+    let check = Check::every(plan.interval, Speech::Tcp);
+    let node = Node::start(&lab.nodes[comes], plan.node(comes), plan.target(), check);
+    let absent = serde_json::json!([plan.node(absent).to_string()]);
+    let said = agent.wait_for("what is said of the other", PATIENCE, |line| {
+        line["kind"] == "finding"
+            && line["state"] != "cleared"
+            && line["sources"] == absent
+            && line["confidence"] == "inferred"
+    });
+    drop(node);
+    well(agent);
+    said
+}
+
+#[test]
+fn a_node_of_another_zone_that_never_came_is_a_note() {
+    let said = said_of_a_node_that_never_came(true);
+    assert_eq!((&said["code"], &said["severity"]), (&"probes_partial".into(), &"note".into()), "{said}");
+}
+
+#[test]
+fn the_node_of_the_own_zone_that_never_came_is_a_fault() {
+    let said = said_of_a_node_that_never_came(false);
+    assert_eq!((&said["code"], &said["severity"]), (&"probes_missing".into(), &"fault".into()), "{said}");
 }
 
 #[test]

@@ -178,6 +178,25 @@ rows! {
         ..HEALTHY
     };
 
+    /// The same with clients of the nodes' own addresses: it may be a deregistration, whose clients go on for a while.
+    all_nodes_stop_and_clients_of_their_addresses_go_on => Row {
+        clients: ClientPath::Translated,
+        after: Some(|lab| {
+            lab.stop_probes_at_node(0);
+            lab.stop_probes_at_node(1);
+        }),
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![
+                Expected::shared(plan),
+                Expected::fault("probes_stopped", "suspected", "nlb_undecided", sources),
+            ]
+        },
+        beliefs: [Belief::Unhealthy, Belief::Unhealthy],
+        verdict: "inconclusive",
+        ..HEALTHY
+    };
+
     /// A firewall that turns strangers away does its work.
     a_firewall_drops_strangers => Row {
         near: &[Code::HostFirewall],

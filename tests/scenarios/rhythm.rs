@@ -142,3 +142,42 @@ fn tls_like_clockwork_is_a_health_check_and_clients_are_not_ipv4() {
 fn tls_like_clockwork_is_a_health_check_and_clients_are_not_ipv6() {
     tells_clockwork_from_clients(Family::V6);
 }
+
+/// Nobody said how often they probe, and each comes up to 30 % early or late. Then one node stops, or none does.
+fn said_after_jitter(stops: bool) -> Vec<Value> {
+    /// As often as AWS checks at most: no shorter interval is learned.
+    const INTERVAL: Duration = Duration::from_secs(5);
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(Family::V4));
+    let plan = &lab.plan;
+    let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let [a, b] = nodes(plan);
+    let arguments = format!("--port {} --nlb {a} {b} --client-ip preserved --interval 1s", plan.port);
+    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let check = Check::every(INTERVAL, Speech::Tcp);
+    let habits = Habits { jitter_percent: 30, ..Habits::default() };
+    let start = |at: usize| Node::start_with(&lab.nodes[at], plan.node(at), plan.target(), check, habits);
+    let (steady, other) = (start(0), start(1));
+    for node in [a, b] {
+        agent.wait_for("a rhythm of its own", PATIENCE, |line| {
+            is_of(line, &node.to_string()) && rhythm(line).is_some()
+        });
+    }
+    let _other = (!stops).then_some(other);
+    sleep(INTERVAL * 5);
+    drop(steady);
+    let ended = agent.stop();
+    ended.lines.into_iter().filter(|line| line["kind"] == "finding" && line["severity"] == "fault").collect()
+}
+
+#[test]
+fn a_learned_rhythm_that_is_off_by_a_third_is_not_missed() {
+    assert_eq!(said_after_jitter(false), Vec::<Value>::new());
+}
+
+#[test]
+fn a_learned_rhythm_that_is_off_by_a_third_is_missed_when_it_stops() {
+    let said = said_after_jitter(true);
+    let is_it = |line: &Value| line["code"] == "probes_stopped" && line["confidence"] == "inferred";
+    assert!(said.iter().any(is_it) && said.iter().all(|line| line["code"] == "probes_stopped"), "{said:?}");
+}

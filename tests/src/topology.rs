@@ -119,6 +119,20 @@ impl Topology {
         in_vain(attempt, ErrorKind::TimedOut);
     }
 
+    /// Makes a node's health checks end at the node, as if it had stopped to send them; what it forwards for clients goes on.
+    pub fn stop_probes_at_node(&self, number: usize) {
+        let (family, task) = (self.plan.family.nft(), self.plan.task.address());
+        nft(
+            &self.nodes[number],
+            &format!(
+                "add table inet idle
+                 add chain inet idle own {{ type filter hook output priority 0; }}
+                 add rule inet idle own {family} daddr {task} tcp dport {} drop",
+                self.plan.port,
+            ),
+        );
+    }
+
     /// Takes all blocks away.
     pub fn unblock(&self) {
         nft(&self.fabric, "flush chain inet aws nacl");

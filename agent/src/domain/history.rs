@@ -2,6 +2,7 @@
 //!
 //! Samples go in, differences per source are kept for one window, and questions about them are answered.
 
+mod health_port;
 mod intervals;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
@@ -84,6 +85,8 @@ pub struct History {
     /// Time from one health check to the next of the node that keeps the quickest rhythm.
     quickest: Option<Duration>,
     translated: BTreeMap<u16, u16>,
+    /// Where health checks are seen, where that is not `--health-port`.
+    seen_health_port: Option<u16>,
 }
 
 impl History {
@@ -101,6 +104,7 @@ impl History {
             learned: None,
             quickest: None,
             translated: BTreeMap::new(),
+            seen_health_port: None,
         }
     }
 
@@ -133,6 +137,7 @@ impl History {
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.latest = sample;
         self.has_sample = true;
+        self.learn_health_port(sources);
         self.learn_intervals(sources);
     }
 
@@ -148,7 +153,7 @@ impl History {
 
     /// Class of a tally: what the operator said of its source, unless its connections say otherwise.
     pub fn class(&self, key: TallyKey, sources: &SourceTable) -> SourceClass {
-        let prior = self.watch.priors.classify(sources.role(key.slot), key.port);
+        let prior = self.priors().classify(sources.role(key.slot), key.port);
         let Some(track) = self.tracks.get(&key) else { return prior };
         match (prior, track.manner()) {
             (SourceClass::NlbUndecided, Manner::ProbesOnly | Manner::Clockwork) => SourceClass::NlbProbe,
@@ -162,7 +167,7 @@ impl History {
 
     /// Whether only its rhythm says that a source probes, and nothing that it said or was named.
     pub fn is_told_by_rhythm(&self, key: TallyKey, sources: &SourceTable) -> bool {
-        let prior = self.watch.priors.classify(sources.role(key.slot), key.port);
+        let prior = self.priors().classify(sources.role(key.slot), key.port);
         let manner = self.tracks.get(&key).map(Track::manner);
         (prior, manner) == (SourceClass::NlbUndecided, Some(Manner::Clockwork))
     }

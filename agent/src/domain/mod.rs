@@ -30,5 +30,6 @@ pub mod strays;
 pub mod tally;
 pub mod totals;
 pub mod track;
+pub mod unended;
 pub mod verdict;
 pub mod workload;

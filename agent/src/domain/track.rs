@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::domain::{rhythm::Rhythm, tally::Tally};
+use crate::domain::{rhythm::Rhythm, tally::Tally, unended::Unended};
 
 /// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
 pub const ENOUGH: u64 = 3;
@@ -50,6 +50,8 @@ pub struct Track {
     pub handshakes: Rhythm,
     /// When the latest connection that behaved like a client's ended.
     pub last_client: Option<Duration>,
+    /// Connections that came and did not end.
+    pub unended: Unended,
     /// Differences between readings, oldest first, one window long; readings without a difference are left out.
     steps: VecDeque<(Duration, Tally)>,
 }
@@ -76,6 +78,7 @@ impl Track {
         if step.clients > 0 {
             self.last_client = Some(at);
         }
+        self.unended.note(at, &step, keep_from);
         self.total.add(&step);
         self.steps.push_back((at, step));
     }

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Expected, Kinds, Translation, expected, often_unfinished, translation, unaccounted},
+    diagnosis::{
+        Case, Expected, Kinds, Translation, doubt, expected, often_unfinished, translation, unaccounted,
+    },
     finding::Finding,
     sample::BlindSpot,
     sources::Origin,
@@ -153,6 +155,7 @@ fn not_seen(case: &Case<'_>) -> Vec<String> {
         reasons.push("no NLB node is known".to_owned());
     }
     reasons.extend(only_learned(&nodes));
+    reasons.extend(doubt(case));
     // A sender in a named prefix that is not known to be a node is not waited for.
     for node in nodes.iter().filter(|node| node.has_rhythm || node.last.is_none()) {
         if node.recent.arrived == 0 {

@@ -7,19 +7,13 @@ use std::time::Duration;
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, Expected, expected, list, other_port, spoken},
+    diagnosis::{Case, Expected, expected, list, other_port, spoken, stopped},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::TallyKey,
     sources::Source,
     stage::{Place, Stage},
     tally::Dropped,
 };
-
-/// When all nodes stop and clients go on, it may be a deregistration: inferred only after this long.
-const ALL_STOPPED: Duration = Duration::from_secs(120);
-
-/// When clients stop too, it looks like a deploy; a task that lives on this long was not deregistered.
-const WITHDRAWN: Duration = Duration::from_secs(300);
 
 const CANDIDATES: &str = "Check, in this order: the task's security group (inbound from the NLB's security group or its \
     subnets' CIDRs on the health check port), the NLB's security group (health checks obey its outbound rules), the \
@@ -34,12 +28,16 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let nothing = if elsewhere.is_empty() { nothing_arrives(case) } else { None };
     let never_came = nothing.into_iter().chain(missing(case, &expected));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));
-    findings.extend(stopped(case, &expected));
+    findings.extend(stopped::find(case, &expected));
+    // What fell silent is more than what never came.
+    if findings.iter().all(|finding| finding.code != Code::ProbesPartial) {
+        findings.extend(of_other_zones(case, &expected));
+    }
 }
 
 /// The class a finding about a node's probes is filed under: the one its row has.
-fn class(case: &Case<'_>, node: Option<&Expected>) -> SourceClass {
-    let priors = case.history.watch.priors;
+pub(super) fn class(case: &Case<'_>, node: Option<&Expected>) -> SourceClass {
+    let priors = case.history.priors();
     let port = priors.health_port.or(case.history.watch.ports.first().copied()).unwrap_or(0);
     match node {
         Some(node) => case.history.class(TallyKey { slot: node.slot, port }, case.sources),
@@ -49,14 +47,14 @@ fn class(case: &Case<'_>, node: Option<&Expected>) -> SourceClass {
 
 /// Absence means something only while the interface demonstrably receives. Packets from before the silence prove
 /// nothing; a quiet interface may need all of the silence, as far as it is remembered, to receive one.
-fn receives(case: &Case<'_>, silence: Duration) -> Option<(u64, Duration)> {
+pub(super) fn receives(case: &Case<'_>, silence: Duration) -> Option<(u64, Duration)> {
     let within = silence.min(case.history.window());
     let packets = case.history.interface_packets_since(case.now.saturating_sub(within))?;
     (packets > 0).then_some((packets, within))
 }
 
 /// A program of somebody else in front may be what drops: absence is then no more than suspected.
-fn at_most(case: &Case<'_>, confidence: Confidence) -> Confidence {
+pub(super) fn at_most(case: &Case<'_>, confidence: Confidence) -> Confidence {
     if case.history.in_front().is_some() { Confidence::Suspected } else { confidence }
 }
 
@@ -78,8 +76,8 @@ fn note_youth(case: &Case<'_>, finding: Finding) -> Finding {
     finding
 }
 
-fn port(case: &Case<'_>) -> Option<u16> {
-    case.history.watch.priors.health_port.or(match case.history.watch.ports[..] {
+pub(super) fn port(case: &Case<'_>) -> Option<u16> {
+    case.history.priors().health_port.or(match case.history.watch.ports[..] {
         [port] => Some(port),
         _ => None,
     })
@@ -144,7 +142,9 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     // The health checks of nodes whose clients come here may go to another port, or not be recognised.
     let may_be_elsewhere = never.iter().any(|node| node.by_behaviour);
     let is_trying = never.iter().any(|node| other_port::is_trying(case, node));
-    let is_sure = waited >= 3 * longest && !may_be_elsewhere && !is_trying;
+    // Whether they keep a rhythm on another port that is watched shows after some more intervals.
+    let may_show = waited < 6 * longest && never.iter().any(|node| shows_elsewhere(case, node));
+    let is_sure = waited >= 3 * longest && !may_be_elsewhere && !is_trying && !may_show;
     let confidence = if is_sure { Confidence::Inferred } else { Confidence::Suspected };
     let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
@@ -191,108 +191,58 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
     })
 }
 
-/// A node that was seen only once or twice has no rhythm that could break off: while others go on, that is a finding of
-/// its own.
-fn stopped(case: &Case<'_>, expected: &[Expected]) -> Vec<Finding> {
-    let Some((silent, alive)) = silent(case, expected) else { return Vec::new() };
-    let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
-    let (often, seldom): (Vec<&Expected>, Vec<&Expected>) =
-        silent.into_iter().partition(|node| node.sent_often || !others_go_on);
-    [(often, None), (seldom, Some(Code::ProbesPartial))]
-        .into_iter()
-        .filter_map(|(silent, code)| fell_silent(case, &silent, &alive, code))
-        .collect()
-}
-
-/// The nodes that were heard and are silent for three intervals, and the others.
-fn silent<'a>(case: &Case<'_>, expected: &'a [Expected]) -> Option<(Vec<&'a Expected>, Vec<&'a Expected>)> {
-    let seen = expected.iter().filter(|node| node.last.is_some() && node.has_rhythm);
-    let (silent, alive): (Vec<_>, Vec<_>) =
-        seen.partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
-    (!silent.is_empty()).then_some((silent, alive))
-}
-
-fn fell_silent(
-    case: &Case<'_>,
-    silent: &[&Expected],
-    alive: &[&Expected],
-    named: Option<Code>,
-) -> Option<Finding> {
-    let longest = silent.iter().map(|node| node.interval).max()?;
-    let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
-    let (packets, _) = receives(case, shortest_silence)?;
-    let others_go_on = alive.iter().any(|node| silence(case, node) <= 2 * node.interval);
-    let last_client = case.last_client();
-    // Whoever left with them came last within one interval of the last probe.
-    let last_probe = case.now.saturating_sub(shortest_silence);
-    let clients_go_on = last_client
-        .is_some_and(|last| last >= last_probe + longest && case.now.saturating_sub(last) <= 3 * longest);
-    let (code, severity, confidence) = if others_go_on {
-        (named.unwrap_or(Code::ProbesStopped), Severity::Fault, Confidence::Inferred)
-    } else if !alive.is_empty() {
-        // The rest is late too: wait until it is silent or goes on.
-        return None;
-    } else if clients_go_on {
-        let surer = shortest_silence >= ALL_STOPPED;
-        let confidence = if surer { Confidence::Inferred } else { Confidence::Suspected };
-        (Code::ProbesStopped, Severity::Fault, confidence)
-    } else if shortest_silence >= WITHDRAWN {
-        (Code::ProbesStopped, Severity::Fault, Confidence::Inferred)
-    } else {
-        (Code::ProbesWithdrawn, Severity::Note, Confidence::Inferred)
+/// Nodes of other zones that never came, while the one of the task's own zone does: worth knowing, and no fault where nobody
+/// balances across zones.
+fn of_other_zones(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
+    let goes_on =
+        |node: &&Expected| node.last.is_some_and(|last| case.now.saturating_sub(last) <= 2 * node.interval);
+    let own = expected.iter().filter(|node| node.is_own_zone).find(goes_on)?;
+    let is_missing = |node: &&Expected| {
+        !node.is_own_zone
+            && node.learned.is_none()
+            && node.first.is_none()
+            && node.before_hook == 0
+            && waited(case, node) >= 3 * node.interval
     };
-    // Connections that are told apart by behaviour may also have ceased to end, or to be recognised. Where nobody knows the
-    // interval, this may be one. An ALB's nodes, which call themselves as an NLB's do, come and go.
-    let is_unsure =
-        |node: &&Expected| node.by_behaviour || node.learned.is_some() || other_port::is_trying(case, node);
-    let is_guess = silent.iter().any(is_unsure) || !case.history.is_interval_known();
-    let confidence = if is_guess { Confidence::Suspected } else { confidence };
-    let sources: Vec<_> = silent.iter().map(|node| node.label.clone()).collect();
-    let context = if others_go_on {
-        "another node goes on"
-    } else if clients_go_on {
-        "clients go on"
-    } else if last_client.is_some() {
-        "clients stopped too"
-    } else {
-        "no client was seen that could go on"
-    };
+    let never: Vec<_> = expected.iter().filter(is_missing).collect();
+    let waited = never.iter().map(|node| waited(case, node)).min()?;
+    let (packets, _) = receives(case, waited)?;
+    let sources: Vec<_> = never.iter().map(|node| node.label.clone()).collect();
     Some(Finding {
-        code,
-        severity,
-        confidence: at_most(case, confidence),
-        class: class(case, silent.first().copied()),
+        code: Code::ProbesPartial,
+        severity: Severity::Note,
+        confidence: at_most_while_young(case, Confidence::Inferred),
+        class: class(case, never.first().copied()),
         port: port(case),
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
         summary: format!(
-            "{} from {} for {} s after {}; {context}",
-            if silent.iter().all(|node| node.by_behaviour) { "no health check" } else { "no SYN" },
+            "no SYN from {} of other zones in {} s of watching, while {} of the task's own zone goes on",
             list(&sources),
-            shortest_silence.as_secs(),
-            if named.is_some() { "one or two".to_owned() } else { format!("one every {}", spoken(longest)) },
+            waited.as_secs(),
+            own.label,
         ),
-        advice: if code == Code::ProbesWithdrawn && last_client.is_some() {
-            "This is what a deregistration or a deploy looks like; nothing to do unless the task lives on."
-                .to_owned()
-        } else if code == Code::ProbesWithdrawn {
-            format!("A deregistration or a deploy looks like this. If it is none: {}", with_candidates(case))
-        } else if others_go_on {
-            with_candidates(case)
-        } else {
-            format!(
-                "Deregistered on purpose, or a security group, ACL or NLB was changed. {}",
-                with_candidates(case)
-            )
-        },
+        advice: "Nothing to do where cross-zone load balancing is off (`aws elbv2 describe-target-group-attributes \
+                 --target-group-arn ARN`, load_balancing.cross_zone.enabled). Where it is on, rules and network ACLs must let in \
+                 those zones' subnets, too."
+            .to_owned(),
         evidence: vec![
-            Fact::seconds("silent_seconds", shortest_silence, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+            Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
-            Fact::count("other_nodes_alive", alive.len() as u64, FactOrigin::Hook),
+            Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
+            Fact::seconds("interval_seconds", own.interval, FactOrigin::Settings),
         ],
         sources,
     })
+}
+
+/// Whether connections like health checks of a node come to a watched port that was not said to be checked.
+fn shows_elsewhere(case: &Case<'_>, node: &Expected) -> bool {
+    let mut others = case
+        .history
+        .tracks()
+        .filter(|(key, _)| node.slots.contains(&key.slot) && !case.history.priors().may_be_probed(key.port));
+    others.any(|(_, track)| case.recent(track).probes() > 0)
 }
 
 /// How long a node was expected in vain.
@@ -300,11 +250,7 @@ fn waited(case: &Case<'_>, node: &Expected) -> Duration {
     case.now.saturating_sub(node.known_since)
 }
 
-fn silence(case: &Case<'_>, node: &Expected) -> Duration {
-    case.now.saturating_sub(node.last.unwrap_or_default())
-}
-
-fn with_candidates(case: &Case<'_>) -> String {
+pub(super) fn with_candidates(case: &Case<'_>) -> String {
     match case.history.in_front() {
         Some(program) => format!("First look at {program}: it can drop unseen. {CANDIDATES}"),
         None => CANDIDATES.to_owned(),

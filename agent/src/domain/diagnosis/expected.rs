@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::Case,
+    diagnosis::{Case, silent},
     sample::TallyKey,
     sources::{Origin, Source},
     tally::{Dropped, Tally},
@@ -46,8 +46,12 @@ pub struct Expected {
     resolved_v6: Option<bool>,
     /// Its tally within the window, over the ports that are probed.
     pub recent: Tally,
+    /// Latest that is known to be a health check: a SYN where nobody else sends, else the end of one that was recognised.
+    pub last_probe: Option<Duration>,
     /// Its health checks are told from clients of the same address by their behaviour: `first` and `last` are theirs.
     pub by_behaviour: bool,
+    /// Its silence is that of its health checks for sure, and not that of connections that hang, or that nobody recognises.
+    pub is_surely_silent: bool,
     /// What its connections are, and whether clients' may be among them.
     pub kinds: Kinds,
 }
@@ -110,7 +114,7 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     let members: Vec<(TallyKey, &Track)> = case
         .history
         .tracks()
-        .filter(|(key, _)| slots.contains(&key.slot) && case.history.watch.priors.may_be_probed(key.port))
+        .filter(|(key, _)| slots.contains(&key.slot) && case.history.priors().may_be_probed(key.port))
         .collect();
     let keys: Vec<_> = members.iter().map(|(key, _)| *key).collect();
     let mut recent = Tally::default();
@@ -125,6 +129,9 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
     let rhythms =
         || members.iter().map(|(_, track)| if by_behaviour { &track.probes } else { &track.arrivals });
+    let last = rhythms().filter_map(|rhythm| rhythm.last).max();
+    let silence = case.now.saturating_sub(last.unwrap_or_default());
+    let kinds = kinds(case, &members);
     let is_named =
         source.slots == 1 && !source.is_shared() && !source.is_learned() && source.origin != Origin::Learned;
     Expected {
@@ -135,12 +142,18 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
             _ => source.slot..source.slot + source.slots,
         },
         is_named,
-        kinds: kinds(case, &members),
+        kinds,
         interval,
         known_since: source.known_since,
         first: rhythms().filter_map(|rhythm| rhythm.first).min(),
-        last: rhythms().filter_map(|rhythm| rhythm.last).max(),
+        last,
+        last_probe: match kinds {
+            Kinds::Probes => members.iter().filter_map(|(_, track)| track.arrivals.last).max(),
+            Kinds::ToldApart => members.iter().filter_map(|(_, track)| track.probes.last).max(),
+            Kinds::Hidden => None,
+        },
         by_behaviour,
+        is_surely_silent: !by_behaviour || silent::is_sure(case, members.iter().copied(), silence, interval),
         has_rhythm: if by_behaviour {
             // Without a known interval, a slow health check would look like one that stopped.
             case.history.watch.health_interval.is_some() || learned
@@ -171,10 +184,14 @@ fn kinds(case: &Case<'_>, members: &[(TallyKey, &Track)]) -> Kinds {
 }
 
 /// Whether connections of a source can be told apart, and clients' went on to end until now: an application that hangs
-/// ends none, and must not look like health checks that stopped.
+/// ends none, and must not look like health checks that stopped. Where nothing hangs, clients may be rare.
 fn tells_apart(case: &Case<'_>, track: &Track, interval: Duration) -> bool {
-    let goes_on = || track.last_client.is_some_and(|last| case.now.saturating_sub(last) <= 2 * interval);
-    matches!(track.manner(), Manner::Mixed | Manner::ClientsOnly) && goes_on()
+    let goes_on = |intervals: u32| {
+        track.last_client.is_some_and(|last| case.now.saturating_sub(last) <= intervals * interval)
+    };
+    matches!(track.manner(), Manner::Mixed | Manner::ClientsOnly)
+        && (goes_on(2)
+            || (goes_on(3) && track.unended.since_last_probe(case.now.saturating_sub(interval)) == 0))
 }
 
 impl Case<'_> {
@@ -185,7 +202,7 @@ impl Case<'_> {
             .history
             .tracks()
             .map(|(key, _)| key)
-            .filter(|key| slots.contains(&key.slot) && self.history.watch.priors.may_be_probed(key.port))
+            .filter(|key| slots.contains(&key.slot) && self.history.priors().may_be_probed(key.port))
             .map(|key| key.slot)
             .collect();
         heard.dedup();

@@ -20,7 +20,9 @@ mod priors;
 mod reply;
 mod served;
 mod shared;
+mod silent;
 mod start;
+mod stopped;
 mod translation;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -38,7 +40,7 @@ use crate::domain::{
 
 pub use answer::is_hanging as wants_second_look;
 pub use expected::{Expected, Kinds, expected};
-pub use priors::corrections;
+pub use priors::{corrections, doubt};
 pub use reply::often_unfinished;
 pub use translation::Translation;
 
@@ -104,6 +106,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
     allowance::examine(case, &mut findings);
     translation::examine(case, &mut findings);
     shared::examine(case, &mut findings);
+    priors::examine(case, &mut findings);
     for finding in &mut findings {
         finding.confidence = finding.confidence.min(surest(case, finding));
     }

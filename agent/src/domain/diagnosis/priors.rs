@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::domain::{
-    class::SourceClass,
+    class::{Role, SourceClass},
     diagnosis::{Case, list},
+    finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     health::Protocol,
     sample::TallyKey,
+    stage::{Place, Stage},
     track::{ENOUGH, Track},
 };
 
@@ -16,7 +18,69 @@ pub fn corrections(case: &Case<'_>) -> Vec<String> {
     let overturned = given.health_interval.filter(|_| case.history.is_interval_overturned());
     let interval = overturned.and_then(|given| wrong_interval(case, given));
     let protocol = given.health_protocol.and_then(|given| wrong_protocol(case, given));
-    interval.into_iter().chain(protocol).collect()
+    let port = case.history.overturned_health_port().map(|(given, seen)| {
+        format!(
+            "--health-port {given} was given, but no node comes there and health checks come to port {seen}: conclusions rest \
+             on what is seen"
+        )
+    });
+    interval.into_iter().chain(protocol).chain(port).collect()
+}
+
+/// Why nobody can be sure that the health checks that are seen are the ones that count.
+pub fn doubt(case: &Case<'_>) -> Option<String> {
+    let (given, seen) = case.history.overturned_health_port()?;
+    (!case.history.is_seen_health_port_said(case.sources)).then(|| {
+        format!(
+            "no SYN from any NLB node to --health-port {given}, and connections like TCP health checks to port {seen}; a node's \
+             connectivity tests for a TLS listener look like that, too: say with --health-port {seen} that they are the health \
+             checks"
+        )
+    })
+}
+
+/// Adds that the health check port is not the one that was given: to what is said of the addresses that health checks and
+/// clients share there, or for itself.
+pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
+    let Some((given, seen)) = case.history.overturned_health_port() else { return };
+    let is_probed = |(key, track): &(TallyKey, &Track)| {
+        key.port == seen && case.sources.role(key.slot) == Role::Node && track.total.probes() > 0
+    };
+    let probed: Vec<_> = case.history.tracks().filter(is_probed).collect();
+    let Some((first, _)) = probed.first() else { return };
+    let sources: Vec<_> = probed.iter().map(|(key, _)| case.sources.label(key.slot)).collect();
+    let probes = probed.iter().map(|(_, track)| track.total.probes()).sum();
+    let evidence = [
+        Fact::count("health_port_given", given.into(), FactOrigin::Settings),
+        Fact::count("health_port_seen", seen.into(), FactOrigin::Hook),
+    ];
+    let is_shared = |finding: &&mut Finding| (finding.code, finding.port) == (Code::SharedSource, Some(seen));
+    if let Some(shared) = findings.iter_mut().find(is_shared) {
+        shared.summary.push_str(&format!(", although --health-port {given} was given, where none comes"));
+        shared.evidence.extend(evidence);
+        return;
+    }
+    let is_said = case.history.is_seen_health_port_said(case.sources);
+    findings.push(Finding {
+        code: Code::SharedSource,
+        severity: Severity::Note,
+        confidence: if is_said { Confidence::Proven } else { Confidence::Inferred },
+        class: case.history.class(*first, case.sources),
+        port: Some(seen),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "health checks come from {} to port {seen}, {probes} so far, although --health-port {given} was given, where none \
+             comes",
+            list(&sources),
+        ),
+        advice: format!(
+            "A rule of the task for port {seen} concerns health checks as well as clients. If a check of port {given} is meant: \
+             `aws elbv2 modify-target-group --target-group-arn ARN --health-check-port {given}`; else leave --health-port out."
+        ),
+        evidence: [Fact::count("probe_connections", probes, FactOrigin::Hook)].into_iter().chain(evidence).collect(),
+        sources,
+    });
 }
 
 /// Sources of nothing but health checks of which something is told, and what is told of the first.

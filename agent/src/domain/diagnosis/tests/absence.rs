@@ -31,9 +31,22 @@ fn of_nodes_that_were_never_seen_only_the_own_zones_is_a_fault_where_the_zone_is
     missing_own.probes(60, |story| story.serve(NODE_B));
     assert_eq!(missing_own.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
     let mut missing_other = story(1);
-    missing_other.probes(60, |story| story.serve(NODE_B));
+    missing_other.probes(29, |story| story.serve(NODE_B));
     assert_eq!(missing_other.conclusions(), []);
+    missing_other.probes(31, |story| story.serve(NODE_B));
+    assert_eq!(missing_other.conclusions(), [(Code::ProbesPartial, Confidence::Inferred, nodes(&[A]))]);
+    let partial = missing_other.findings().into_iter().find(|finding| finding.code == Code::ProbesPartial);
+    assert_eq!(partial.map(|finding| finding.severity), Some(Severity::Note));
     assert_eq!(missing_other.verdict(&[]).state, State::Inconclusive);
+    // Once seen, its silence is a fault as any other's.
+    missing_other.probes(10, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    assert_eq!(missing_other.conclusions(), []);
+    missing_other.probes(31, |story| story.serve(NODE_B));
+    assert_eq!(missing_other.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
+    assert_eq!(missing_other.verdict(&[]).state, State::Fault);
 }
 
 /// Its target may not be registered yet: 180 s is the age, wherever in the task's life the agent began to watch.

@@ -6,6 +6,7 @@ mod cookies;
 mod drops;
 mod duplicate;
 mod hairpin;
+mod health_port;
 mod listener;
 mod netfilter;
 mod other_port;
@@ -15,6 +16,7 @@ mod replies;
 mod rhythm;
 mod served;
 mod shared;
+mod shared_silence;
 mod start;
 mod verdicts;
 

@@ -97,22 +97,6 @@ fn health_checks_are_missed_although_clients_come_from_the_same_address() {
 }
 
 #[test]
-fn health_checks_that_stop_are_missed_while_clients_of_the_same_address_go_on() {
-    let mut story = settled();
-    assert_eq!(story.verdict(&[]).state, State::Healthy);
-    story.pass(35, |story, second| {
-        client(story, NODE_A);
-        client(story, NODE_B);
-        if second.is_multiple_of(10) {
-            probe(story, NODE_B);
-        }
-    });
-    let stopped: Vec<_> =
-        story.conclusions().into_iter().filter(|(code, ..)| *code == Code::ProbesStopped).collect();
-    assert_eq!(stopped, [(Code::ProbesStopped, Confidence::Suspected, nodes(&[A]))]);
-}
-
-#[test]
 fn an_application_that_hangs_ends_no_connection_and_no_health_check_is_missed_for_it() {
     let mut story = settled();
     story.pass(60, |story, _| {
