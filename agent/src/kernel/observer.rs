@@ -122,7 +122,6 @@ impl Observer {
             netns_inode: target.namespace.inode(),
             link_header_bytes: target.interface.link_header_bytes,
             port_count,
-            probe_entries: options.probe_entries,
             ..facts.target()
         };
         let sizes = Sizes {

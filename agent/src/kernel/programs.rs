@@ -103,6 +103,7 @@ impl Programs {
     ///
     /// When maps cannot be created.
     pub fn load(target: &Target, sizes: &Sizes, usable: Usable, shares: bool) -> Result<Self, LoadError> {
+        let target = &Target { probe_entries: sizes.probes, ..*target };
         let debugging = is_debugging();
         let log_level = u8::from(debugging) * 5;
         let object = EbpfLoader::new()
