@@ -103,6 +103,9 @@ pub struct Start<'a> {
     pub nlb: Vec<String>,
     /// What is hooked up.
     pub hooks: &'a [String],
+    /// Programs and filters of somebody else on the interface.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub other_programs: &'a [String],
     /// What cannot be seen.
     pub blind_spots: Vec<Blind<'a>>,
 }

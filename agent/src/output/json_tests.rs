@@ -159,10 +159,11 @@ fn a_start_line_with_the_longest_lists_stays_short() {
             clients: Vec::new(),
             nlb: many,
             hooks: &[],
+            other_programs: &["xdp id 7, guard".to_owned()],
             blind_spots: Vec::new(),
         },
     );
-    parsed(&start);
+    assert_eq!(parsed(&start)["other_programs"], json!(["xdp id 7, guard"]));
 }
 
 #[test]
