@@ -47,6 +47,8 @@ pub struct Target {
     pub link_header_bytes: u32,
     /// Number of watched ports.
     pub port_count: u32,
+    /// Entries of the table of health checks under way.
+    pub probe_entries: u32,
     /// Position of the `enum skb_drop_reason` argument of `kfree_skb`, not counting the hidden first one.
     pub reason_argument: u32,
     /// The number of `SKB_DROP_REASON_NOT_SPECIFIED`.
@@ -95,7 +97,7 @@ pub struct Target {
     pub tcp_bytes_sent: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 4 * 29);
+const _: () = assert!(size_of::<Target>() == 4 * 30);
 
 /// How many targets share one program per tracepoint; more have their own.
 pub const SEATS: usize = 1024;
@@ -109,6 +111,7 @@ impl Target {
         netns_inode: 0,
         link_header_bytes: 14,
         port_count: 1,
+        probe_entries: 0,
         reason_argument: ABSENT,
         reason_not_specified: ABSENT,
         reasons_before_hook: [ABSENT; 4],

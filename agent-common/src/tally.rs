@@ -60,9 +60,11 @@ pub struct Manners {
     pub tls_alert: u64,
     /// How long the latest one counted in `probes_given_up` had waited, in microseconds; a level, not a count.
     pub wait_microseconds: u64,
+    /// Connections that began like a health check and were not followed, because this source's share of the table was used up.
+    pub probes_lost: u64,
 }
 
-const _: () = assert!(size_of::<Manners>() == 112);
+const _: () = assert!(size_of::<Manners>() == 120);
 
 impl Manners {
     /// Takes in those of another CPU: counts add up, of levels the higher one stands.
@@ -78,6 +80,7 @@ impl Manners {
         self.probes_given_up += other.probes_given_up;
         self.probes_cut += other.probes_cut;
         self.clients_cut += other.clients_cut;
+        self.probes_lost += other.probes_lost;
         self.bad_status = self.bad_status.max(other.bad_status);
         self.tls_alert = self.tls_alert.max(other.tls_alert);
         self.wait_microseconds = self.wait_microseconds.max(other.wait_microseconds);
@@ -90,19 +93,57 @@ impl Manners {
 pub struct ProbeState {
     /// When it said so, in nanoseconds of the monotonic clock.
     pub began_nanoseconds: u64,
+    /// The slot whose share of the table it is of. Its source may have got another slot since.
+    pub slot: u32,
     /// HTTP status of its answer; 0 before.
-    pub status: u32,
+    pub status: u16,
     /// [`PROBE_ASKED`] and [`PROBE_IS_OVER`].
-    pub marks: u32,
+    pub marks: u16,
 }
 
 /// A mark of [`ProbeState`]: it sent a request, and waits for an answer. One that only sent a proxy protocol header did not.
-pub const PROBE_ASKED: u32 = 1;
+pub const PROBE_ASKED: u16 = 1;
 
 /// A mark of [`ProbeState`]: it was counted as ended, because its peer gave up; the socket may stay open.
-pub const PROBE_IS_OVER: u32 = 2;
+pub const PROBE_IS_OVER: u16 = 2;
 
 const _: () = assert!(size_of::<ProbeState>() == 16);
+
+/// How many entries of the table of health checks under way were taken and given back so far, by one source or by all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeShare {
+    /// Entries made.
+    pub taken: u64,
+    /// Entries that the programs took out. What userspace takes out is counted elsewhere: a map value has one writer.
+    pub given_back: u64,
+}
+
+const _: () = assert!(size_of::<ProbeShare>() == 16);
+
+/// Index of what all sources together hold; a slot's own is [`share_of`] it.
+pub const ALL_SHARES: u32 = 0;
+
+/// Index of a slot's share.
+pub const fn share_of(slot: u32) -> u32 {
+    slot.wrapping_add(1)
+}
+
+impl ProbeShare {
+    /// Entries held, where userspace took out so many. Read while others write, so it may be off by a few, below zero too.
+    #[inline(always)]
+    pub const fn held(&self, swept: u64) -> i64 {
+        self.taken.wrapping_sub(self.given_back).wrapping_sub(swept) as i64
+    }
+}
+
+/// Whether a source that holds `own` entries may take another one of `entries`, of which `all` are held: only while it
+/// holds fewer than are free. However many it wants, as many stay free for the others; of several greedy ones each gets
+/// an equal part, and one part stays free.
+#[inline(always)]
+pub const fn may_take(entries: u32, all: i64, own: i64) -> bool {
+    own < entries as i64 - all
+}
 
 /// A connection, as the tc hooks and the socket tracepoints can both name it: by its peer and the watched port, which may
 /// be another than the socket's own where the host translates it.
@@ -129,7 +170,7 @@ pub struct Loss {
     pub elsewhere: u64,
     /// SYNs of NLB nodes for unwatched ports not recorded because their table was full.
     pub strays: u64,
-    /// Connections that began like a health check and were not recorded because their table was full.
+    /// Connections that began like a health check and were not recorded because their source's share of the table was used up.
     pub probes: u64,
 }
 
@@ -168,4 +209,42 @@ pub struct RecentSources {
 
 const _: () = assert!(size_of::<RecentSources>() == 24 * RECENT_CELLS);
 
-crate::pod!(Tally, Manners, ProbeState, ConnectionKey, Loss, RecentSource, RecentSources);
+crate::pod!(Tally, Manners, ProbeState, ProbeShare, ConnectionKey, Loss, RecentSource, RecentSources);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries that each of so many greedy sources gets, when they take turns, and what stays free.
+    fn shared_out(entries: u32, sources: usize) -> (Vec<i64>, i64) {
+        let mut held = vec![0_i64; sources];
+        for _ in 0..entries {
+            for source in 0..sources {
+                if may_take(entries, held.iter().sum(), held[source]) {
+                    held[source] += 1;
+                }
+            }
+        }
+        let free = entries as i64 - held.iter().sum::<i64>();
+        (held, free)
+    }
+
+    #[test]
+    fn whoever_wants_everything_leaves_as_much_for_the_others() {
+        assert_eq!(shared_out(4096, 1), (vec![2048], 2048));
+        assert_eq!(shared_out(4096, 3), (vec![1024; 3], 1024));
+        // The smallest table follows one.
+        assert_eq!(shared_out(1, 1), (vec![1], 0));
+        let (held, free) = shared_out(4096, 48);
+        assert!(held.iter().all(|own| *own > 80) && free > 80, "{held:?}, {free}");
+    }
+
+    #[test]
+    fn what_is_held_counts_what_either_side_took_out() {
+        let share = ProbeShare { taken: 10, given_back: 3 };
+        assert_eq!(share.held(2), 5);
+        // Taken out between two reads.
+        assert_eq!(ProbeShare { taken: 10, given_back: 11 }.held(0), -1);
+        assert!(may_take(1, -1, 0));
+    }
+}

@@ -42,7 +42,7 @@ pub fn look(context: &TcContext) -> Option<()> {
     match recognise(&Paged(context), payload) {
         Answer::Http(status) => {
             tallies::add_http_answer(slot, port_index);
-            probes::answered(&key(&address, peer_port, port_index), status);
+            probes::answered(&key(&address, peer_port, port_index), status as u16);
         }
         Answer::TlsAlert(description) => tallies::add_tls_alert(slot, port_index, description),
         Answer::Other => {}

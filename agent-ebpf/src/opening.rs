@@ -46,16 +46,25 @@ pub fn look(context: &TcContext) -> Option<()> {
     if learns && matches!(opening, Opening::Probe | Opening::ProxiedProbe { .. }) {
         checkers::said(&address, port_index);
     }
-    match opening {
-        Opening::Probe => probes::remember(&key(&address, peer_port, port_index), true),
+    let slot = rule.slot_of(address.low());
+    // One place that remembers: the verifier follows each copy of it by itself.
+    let asks = match opening {
+        Opening::Probe => true,
         Opening::ProxiedProbe { asks } => {
-            probes::remember(&key(&address, peer_port, port_index), asks);
-            tallies::add_proxy_opening(rule.slot_of(address.low()), port_index);
+            tallies::add_proxy_opening(slot, port_index);
+            asks
         }
-        Opening::Proxied => tallies::add_proxy_opening(rule.slot_of(address.low()), port_index),
-        Opening::Tls => tallies::add_tls_opening(rule.slot_of(address.low()), port_index),
-        Opening::Other => {}
-    }
+        Opening::Proxied => {
+            tallies::add_proxy_opening(slot, port_index);
+            return Some(());
+        }
+        Opening::Tls => {
+            tallies::add_tls_opening(slot, port_index);
+            return Some(());
+        }
+        Opening::Other => return Some(()),
+    };
+    probes::remember(&key(&address, peer_port, port_index), slot, asks);
     Some(())
 }
 

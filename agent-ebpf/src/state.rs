@@ -106,7 +106,7 @@ fn count_ended(socket: &Socket, old: u32, new: u32) -> Option<()> {
         tallies::add_given_up(slot, port_index, waited);
         return Some(());
     }
-    let bad_status = if state.status == 0 || passes(state.status) { 0 } else { state.status };
+    let bad_status = if state.status == 0 || passes(state.status as u32) { 0 } else { state.status as u32 };
     let left_first = old == ESTABLISHED && (new == FIN_WAIT1 || aborted_here);
     let end = End {
         served: (sent > 0 || (is_mute && !aborted_here)) && bad_status == 0,

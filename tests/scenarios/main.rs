@@ -32,6 +32,7 @@ mod names;
 mod near_misses;
 mod neighbours;
 mod node;
+mod openings;
 mod packets;
 mod priors;
 mod privileges;

@@ -162,3 +162,39 @@ fn two_agents_on_one_interface_count_the_same() {
         assert_eq!(attached(&scene.lab.task).len(), 0);
     }
 }
+
+/// An XDP program and a tc program of somebody else: both are named, and nothing of the agent's own.
+#[test]
+fn everybody_else_on_the_interface_is_listed() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V4);
+    let interface = &scene.lab.plan.task.interface;
+    let listed = |agent: &mut Agent| {
+        let start = agent.wait_for("the first line", PATIENCE, |line| line["kind"] == "start");
+        let others = start["other_programs"].as_array().cloned().unwrap_or_default();
+        others.iter().map(|other| other.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    // Another agent is none of them.
+    let neighbour = scene.agent("");
+    let mut agent = scene.agent("");
+    assert_eq!(listed(&mut agent), [""; 0]);
+    agent.stop();
+    neighbour.stop();
+    let nobody: IpAddr = "192.0.2.1".parse().expect("an address");
+    let xdp = Others::xdp(&scene.lab.task, interface, nobody).expect("an XDP program");
+    let tc = Others::clsact(&scene.lab.task, interface, 10).expect("a tc program");
+    let mut agent = scene.agent("");
+    let found = listed(&mut agent);
+    let [first, second] = &found[..] else { panic!("two others: {found:?}") };
+    assert!(first.starts_with("xdp id ") && first.ends_with(", drop_in_front"), "{found:?}");
+    assert!(second.starts_with("clsact ingress id ") && second.ends_with(", other_tc"), "{found:?}");
+    agent.stop();
+    if let Ok(more) = Others::tc(&scene.lab.task, interface, LinkOrder::last()) {
+        let mut agent = scene.agent("");
+        let found = listed(&mut agent);
+        assert!(found.len() == 3 && found[1].starts_with("tcx ingress id "), "{found:?}");
+        agent.stop();
+        drop(more);
+    }
+    drop((xdp, tc));
+}

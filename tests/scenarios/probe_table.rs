@@ -1,9 +1,13 @@
 //! The table of connections that began like a health check: what finds no place is counted, and what was left is taken out.
 
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use lab::{
-    agent::{Agent, words},
+    agent::{Agent, Ended, words},
     app::{App, Listen},
     descriptors,
     nlb::{Check, Node, Speech, connect},
@@ -30,6 +34,84 @@ fn hold(lab: &Topology) -> TcpStream {
     stream
 }
 
+/// How many connections one address holds without asking for anything.
+const IDLE: usize = 3000;
+
+/// As many as it asks for, so that what one address may hold is used up.
+const CLAIMS: usize = 40;
+
+/// Both nodes probe over HTTP while one of them holds connections to another watched port, `claims` of which say to be
+/// health checks: what the agent said, how often each node probed, and the nodes.
+fn probed_beside_held(claims: usize) -> (Ended, [u64; 2], [String; 2]) {
+    let _turn = turns::alone();
+    let plan = Plan::draw(Family::V4);
+    let lab = Topology::new(plan.clone());
+    let [a, b] = nodes(&plan);
+    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let other = plan.port ^ 1;
+    // Established, and never accepted: the kernel holds them.
+    let queue = Listen { accepts: false, backlog: 4096, ..Listen::on_all(plan.task.address(), other) };
+    let queue = App::start(&lab.task, queue);
+    let arguments = words(&format!(
+        "--port {},{other} --nlb {a} {b} --probe-entries 16 --interval 300ms --health-interval 1s",
+        plan.port
+    ));
+    let mut agent = Agent::trace(&lab.task, &arguments);
+    let target = SocketAddr::new(plan.task.address(), other);
+    let held: Vec<_> = lab.nodes[0].run(|| {
+        (0..IDLE + claims)
+            .map(|number| {
+                let mut stream =
+                    connect(plan.node(0), target, PATIENCE).expect("a place in the accept queue");
+                let request: &[u8] = match number {
+                    number if number < claims => b"GET / HTTP/1.1\r\nUser-Agent: ELB-HealthChecker/2.0\r\n",
+                    number if number % 2 == 0 => b"GET / HTTP/1.1\r\nUser-Agent: curl/8.0\r\n",
+                    _ => b"",
+                };
+                stream.write_all(request).expect("it is open");
+                stream
+            })
+            .collect()
+    });
+    let check = Check::every(Duration::from_millis(100), Speech::Http);
+    let probers =
+        [0, 1].map(|number| Node::start(&lab.nodes[number], plan.node(number), plan.target(), check));
+    std::thread::sleep(Duration::from_secs(3));
+    let sent = probers.map(|prober| prober.stop().sent);
+    agent.wait_until("every probe to have ended", PATIENCE, |lines| {
+        let served = |node: &IpAddr| sum(lines, &node.to_string(), "served");
+        ([a, b].iter().map(served).eq(sent)).then_some(())
+    });
+    let ended = agent.stop();
+    drop((held, queue, app));
+    (ended, sent, [a.to_string(), b.to_string()])
+}
+
+fn sum(lines: &[Value], source: &str, name: &str) -> u64 {
+    let of_source = lines.iter().filter(|line| line["kind"] == "report" && line["source"] == source);
+    of_source.filter_map(|line| line[name].as_u64()).sum()
+}
+
+#[test]
+fn clients_of_an_address_take_no_place_of_its_health_checks() {
+    let (ended, sent, [a, b]) = probed_beside_held(0);
+    for (node, sent) in [(&a, sent[0]), (&b, sent[1])] {
+        assert_eq!(sum(&ended.lines, node, "probes_ended"), sent, "{node}: {}", ended.text);
+    }
+    assert_eq!(lost(&ended, "probes"), 0, "{}", ended.text);
+}
+
+/// The address that claims to probe and does not end uses up its own share, half of what is there, and nobody else's.
+#[test]
+fn an_address_that_claims_to_probe_hides_no_health_check_of_another() {
+    let (ended, sent, [a, b]) = probed_beside_held(CLAIMS);
+    assert_eq!(sum(&ended.lines, &b, "probes_ended"), sent[1], "{}", ended.text);
+    let not_followed = sum(&ended.lines, &a, "probes_lost");
+    assert_eq!(not_followed, CLAIMS as u64 - 8 + sent[0], "{}", ended.text);
+    assert_eq!(lost(&ended, "probes"), not_followed, "{}", ended.text);
+    assert_eq!(sum(&ended.lines, &b, "probes_lost"), 0, "{}", ended.text);
+}
+
 fn has_lost(agent: &mut Agent, probes: u64) {
     agent.wait_for("so many to be lost", PATIENCE, |line| line["kind"] == "loss" && line["probes"] == probes);
 }
@@ -43,7 +125,7 @@ fn health_checks_beyond_the_table_are_counted_and_concern_their_own_time() {
     let app =
         App::start(&lab.task, Listen { accepts: false, ..Listen::on_all(plan.task.address(), plan.port) });
     let arguments = words(&format!(
-        "--port {} --nlb {a} {b} --probe-entries 2 --interval 200ms --health-interval 500ms",
+        "--port {} --nlb {a} {b} --probe-entries 4 --interval 200ms --health-interval 500ms",
         plan.port
     ));
     let mut agent = Agent::trace(&lab.task, &arguments);
@@ -131,10 +213,15 @@ impl Table {
         entries.as_array().into_iter().flatten().map(bytes).collect()
     }
 
-    /// Begun when the machine was started.
+    /// Begun when the machine was started. Whose share it is of stands behind that.
     fn make_old(&self, lab: &Topology, key: &[String]) {
         let key: Vec<&str> = key.iter().map(String::as_str).collect();
-        let update = [&["map", "update", "id", &self.id, "key"], &key[..], &["value"], &["0"; 16]].concat();
+        let entry = bpftool(lab, &[&["map", "lookup", "id", &self.id, "key"], &key[..]].concat());
+        let mut value = ["0"; 16];
+        for (byte, known) in value.iter_mut().zip(entry["value"].as_array().expect("bytes")).skip(8) {
+            *byte = known.as_str().expect("a word");
+        }
+        let update = [&["map", "update", "id", &self.id, "key"], &key[..], &["value"], &value[..]].concat();
         bpftool(lab, &update);
     }
 }

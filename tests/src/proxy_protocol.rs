@@ -47,10 +47,15 @@ pub fn proxied(client: SocketAddr, listener: SocketAddr, endpoint: &str) -> Vec<
     header(PROXY, family, &rest)
 }
 
-fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+/// A header of any kind, with what stands behind its fixed part.
+///
+/// # Panics
+///
+/// When that is longer than a header can say.
+pub fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let mut bytes = SIGNATURE.to_vec();
     bytes.extend([command, family]);
-    bytes.extend((rest.len() as u16).to_be_bytes());
+    bytes.extend(u16::try_from(rest.len()).expect("a length of 16 bits").to_be_bytes());
     bytes.extend(rest);
     bytes
 }

@@ -35,7 +35,7 @@ pub fn add_stray() {
     }
 }
 
-/// A connection that began like a health check found the table full.
+/// A connection that began like a health check found its source's share used up, or the table full.
 #[inline(always)]
 pub fn add_probe() {
     if let Some(loss) = LOSS.get_ptr_mut(0) {

@@ -9,6 +9,7 @@ pub mod prefixes;
 pub mod probes;
 pub mod recent;
 pub mod scratch;
+pub mod shares;
 pub mod strays;
 pub mod tallies;
 

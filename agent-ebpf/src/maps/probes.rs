@@ -3,28 +3,45 @@
 use agent_common::tally::{ConnectionKey, PROBE_ASKED, PROBE_IS_OVER, ProbeState};
 use aya_ebpf::{btf_maps::HashMap, helpers, macros::btf_map};
 
-use crate::maps::loss;
+use crate::maps::{loss, shares, tallies};
+
+/// `BPF_NOEXIST` and `BPF_EXIST` (include/uapi/linux/bpf.h): what makes an entry and what changes one are kept apart, so that
+/// each entry is counted once.
+const NEW: u64 = 1;
+/// See [`NEW`].
+const KNOWN: u64 = 2;
+
+/// `EEXIST`, as helpers return it: another CPU was first.
+const EXISTS: i32 = -17;
 
 /// An NLB's nodes hold a handful at a time. No LRU map: it throws out without a word, and long before it is full where there
 /// are many CPUs, each of which keeps up to 128 free entries to itself (kernel/bpf/bpf_lru_list.c, v6.1). Userspace sets
-/// the size, and takes out what was left in it by a run that the kernel skipped.
+/// the size, and takes out what was left in it by a run that the kernel skipped. Who holds how much of it: `shares.rs`.
 #[btf_map]
 static PROBES: HashMap<ConnectionKey, ProbeState, 4096> = HashMap::new();
 
-/// Remembers one; one that finds no place is counted as lost. A second segment that says so changes nothing, but for a
-/// request behind its proxy protocol header.
+/// Remembers one of a source, by its slot; one that finds no place is counted as lost. A second segment that says so changes
+/// nothing, but for a request behind its proxy protocol header.
 #[inline(always)]
-pub fn remember(key: &ConnectionKey, asks: bool) {
+pub fn remember(key: &ConnectionKey, slot: u32, asks: bool) {
     let marks = if asks { PROBE_ASKED } else { 0 };
-    if get(key)
-        .is_some_and(|state| state.marks >= marks && state.marks & PROBE_IS_OVER == 0 && state.status == 0)
-    {
-        return;
-    }
     // SAFETY: the helper takes no argument and only reads a clock.
     let began_nanoseconds = unsafe { helpers::generated::bpf_ktime_get_ns() };
-    if PROBES.insert(key, ProbeState { began_nanoseconds, status: 0, marks }, 0).is_err() {
-        loss::add_probe();
+    let begun = ProbeState { began_nanoseconds, slot, status: 0, marks };
+    if let Some(state) = get(key) {
+        if state.marks < marks || state.marks & PROBE_IS_OVER != 0 || state.status != 0 {
+            let _ = PROBES.insert(key, ProbeState { slot: state.slot, ..begun }, KNOWN);
+        }
+        return;
+    }
+    let refused = if shares::has_room(slot) { PROBES.insert(key, begun, NEW) } else { Err(0) };
+    match refused {
+        Ok(()) => shares::take(slot),
+        Err(EXISTS) => {}
+        Err(_) => {
+            loss::add_probe();
+            tallies::add_probe_lost(slot, key.port_index);
+        }
     }
 }
 
@@ -38,18 +55,18 @@ pub fn get(key: &ConnectionKey) -> Option<ProbeState> {
 
 /// It was answered with this HTTP status; only the first one counts.
 #[inline(always)]
-pub fn answered(key: &ConnectionKey, status: u32) {
+pub fn answered(key: &ConnectionKey, status: u16) {
     if let Some(state) = get(key)
         && state.status == 0
     {
-        let _ = PROBES.insert(key, ProbeState { status, ..state }, 0);
+        let _ = PROBES.insert(key, ProbeState { status, ..state }, KNOWN);
     }
 }
 
 /// Its peer gave up: its socket counts no more. How long it had waited, in nanoseconds.
 #[inline(always)]
 pub fn give_up(key: &ConnectionKey, state: ProbeState) -> u64 {
-    let _ = PROBES.insert(key, ProbeState { marks: state.marks | PROBE_IS_OVER, ..state }, 0);
+    let _ = PROBES.insert(key, ProbeState { marks: state.marks | PROBE_IS_OVER, ..state }, KNOWN);
     waited(&state)
 }
 
@@ -65,6 +82,8 @@ pub fn waited(state: &ProbeState) -> u64 {
 #[inline(always)]
 pub fn take(key: &ConnectionKey) -> Option<ProbeState> {
     let state = get(key)?;
-    let _ = PROBES.remove(key);
+    if PROBES.remove(key).is_ok() {
+        shares::give_back(state.slot);
+    }
     Some(state)
 }

@@ -40,7 +40,7 @@ fn bounded(length: usize) -> usize {
     {
         let mut length = length;
         // SAFETY: one instruction on one register; a mask that changes nothing that is in range.
-        unsafe { core::arch::asm!("{0} &= 511", inout(reg) length, options(pure, nomem, nostack)) };
+        unsafe { core::arch::asm!("{0} &= 1023", inout(reg) length, options(pure, nomem, nostack)) };
         if length > BYTES { 0 } else { length }
     }
     #[cfg(not(target_arch = "bpf"))]

@@ -149,6 +149,12 @@ pub fn add_proxy_opening(slot: u32, port_index: u32) {
     add_atomic!(manners(slot, port_index), proxy_openings);
 }
 
+/// A connection that began like a health check is not followed.
+#[inline(always)]
+pub fn add_probe_lost(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), probes_lost);
+}
+
 /// An answer began as plain HTTP.
 #[inline(always)]
 pub fn add_http_answer(slot: u32, port_index: u32) {

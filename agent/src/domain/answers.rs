@@ -22,6 +22,8 @@ pub struct Answers {
     pub probes_given_up: u64,
     /// Health checks that this side ended without an answer.
     pub probes_cut: u64,
+    /// Connections that began like a health check and found no place to be followed: they end as a client's.
+    pub probes_lost: u64,
     /// Connections of clients that had sent something, and that this side ended without an answer.
     pub clients_cut: u64,
     /// The latest status of `probes_bad_status`.
@@ -46,6 +48,7 @@ impl Answers {
         self.probes_bad_status += later.probes_bad_status;
         self.probes_given_up += later.probes_given_up;
         self.probes_cut += later.probes_cut;
+        self.probes_lost += later.probes_lost;
         self.clients_cut += later.clients_cut;
         if later.probes_bad_status > 0 {
             self.bad_status = later.bad_status;
@@ -70,6 +73,7 @@ impl Answers {
             probes_bad_status,
             probes_given_up,
             probes_cut: growth(self.probes_cut, earlier.probes_cut),
+            probes_lost: growth(self.probes_lost, earlier.probes_lost),
             clients_cut: growth(self.clients_cut, earlier.clients_cut),
             bad_status: if probes_bad_status > 0 { self.bad_status } else { 0 },
             tls_alert: if tls_alerts > 0 { self.tls_alert } else { 0 },

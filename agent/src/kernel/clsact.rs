@@ -123,6 +123,50 @@ fn is_alive(handle: u32) -> bool {
     connected.is_ok()
 }
 
+/// A filter of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// On the way in.
+    pub is_ingress: bool,
+    /// Its kind, such as `bpf` or `flower`.
+    pub kind: String,
+    /// Id of its program, where it has one.
+    pub program: Option<u32>,
+    /// What its program is called.
+    pub name: Option<String>,
+}
+
+/// Filters of somebody else on both sides of an interface. Runs in the target's namespace.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn neighbours(index: u32) -> io::Result<Vec<Neighbour>> {
+    let all = filters(index)?.into_iter().map(|message| neighbour(&message));
+    Ok(all.filter(|one| !one.name.as_deref().is_some_and(is_ours)).collect())
+}
+
+fn neighbour(message: &TcMessage) -> Neighbour {
+    let is_ingress = message.header.parent.minor == TcHandle::MIN_INGRESS;
+    let mut found = Neighbour { is_ingress, kind: String::new(), program: None, name: None };
+    for attribute in &message.attributes {
+        match attribute {
+            TcAttribute::Kind(kind) => found.kind.clone_from(kind),
+            TcAttribute::Options(options) => {
+                for option in options {
+                    match option {
+                        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => found.program = Some(*id),
+                        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => found.name = Some(name.clone()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 fn ours(index: u32) -> io::Result<Vec<Filter>> {
     let is_ours = |message: &TcMessage| {
         message.attributes.iter().any(|attribute| match attribute {

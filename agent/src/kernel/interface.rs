@@ -41,7 +41,7 @@ pub struct LinkState {
     /// Packets received since the interface exists.
     pub received_packets: Option<u64>,
     /// Id of the XDP program attached to it.
-    pub xdp_program: Option<u32>,
+    pub xdp_programs: Vec<u32>,
 }
 
 /// Why no interface was found.
@@ -159,13 +159,16 @@ fn state(message: RouteNetlinkMessage) -> Option<LinkState> {
             _ => None,
         },
         received_packets: None,
-        xdp_program: None,
+        xdp_programs: Vec::new(),
     };
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => state.name = name,
             LinkAttribute::Stats64(stats) => state.received_packets = Some(stats.rx_packets),
-            LinkAttribute::Xdp(xdp) => state.xdp_program = xdp.iter().find_map(xdp_program),
+            LinkAttribute::Xdp(xdp) => {
+                state.xdp_programs = xdp.iter().filter_map(xdp_program).collect();
+                state.xdp_programs.dedup();
+            }
             _ => {}
         }
     }

@@ -79,9 +79,16 @@ pub(super) fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
 
 /// A removal, which is a success when there is nothing to remove.
 pub(super) fn if_there(removed: Result<(), MapError>) -> Result<(), MapError> {
+    was_there(removed).map(|_either_way| ())
+}
+
+/// Whether a removal found something to remove.
+pub(super) fn was_there(removed: Result<(), MapError>) -> Result<bool, MapError> {
     match removed {
-        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(false)
+        }
+        other => other.map(|()| true),
     }
 }
 

@@ -6,6 +6,7 @@
 //! [`memory`] (what the agent may do and keep, and when).
 
 pub mod attach;
+pub mod attached;
 pub mod btf;
 pub mod clsact;
 pub mod counters;

@@ -14,6 +14,7 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
+        attached,
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
@@ -98,6 +99,7 @@ pub struct Observer {
     lost_sources: u64,
     rules: RuleReader,
     blind_spots: Vec<BlindSpot>,
+    others: Vec<String>,
 }
 
 impl Observer {
@@ -147,6 +149,7 @@ impl Observer {
         let attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
+        let others = target.namespace.run(|| attached::others(&name, index))?;
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         memory::give_back();
@@ -161,6 +164,7 @@ impl Observer {
             lost_sources: 0,
             rules: RuleReader::default(),
             blind_spots,
+            others,
         })
     }
 
@@ -186,6 +190,11 @@ impl Observer {
     /// What cannot be seen on this host.
     pub fn blind_spots(&self) -> &[BlindSpot] {
         &self.blind_spots
+    }
+
+    /// Programs and filters of somebody else on the interface, as they were when this began to watch.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// Whether neither arriving SYNs nor leaving SYN-ACKs can be seen.
@@ -254,7 +263,7 @@ impl Observer {
         self.maps.probes.make_room(loss.probes)?;
         let Reading { at, link, mut host, conntrack, listeners, foreign_tc, tallies } = reading;
         host.interface_packets = link.received_packets;
-        let foreign_xdp = link.xdp_program.map(|id| format!("id {id}"));
+        let foreign_xdp = link.xdp_programs.first().map(|id| format!("id {id}"));
         Ok(Sample {
             at,
             tallies,

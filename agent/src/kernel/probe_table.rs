@@ -1,25 +1,29 @@
 //! The table of connections that began like a health check: the programs fill and empty it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use agent_common::tally::{ConnectionKey, ProbeState};
+use agent_common::tally::{ALL_SHARES, ConnectionKey, ProbeState, share_of};
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, MapError},
+    maps::{Array, HashMap, MapData, MapError},
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::kernel::maps::{MapAccessError, at, if_there, take};
+use crate::kernel::maps::{MapAccessError, at, take, was_there};
 
 /// A health check lasts no longer than its timeout, which is 120 s at most (`HealthCheckTimeoutSeconds`, Elastic Load
 /// Balancing API, `CreateTargetGroup`). What is older ended in a run that the kernel skipped, or is no health check.
 const OLDEST: Duration = Duration::from_secs(300);
 
 const NAME: &str = "PROBES";
+const SWEPT: &str = "SWEPT";
 
 /// See the module.
 pub struct ProbeTable {
     map: HashMap<MapData, ConnectionKey, ProbeState>,
+    /// What is taken out here, for the programs to know that it is free again.
+    swept_map: Array<MapData, u64>,
+    swept: BTreeMap<u32, u64>,
     lost: u64,
 }
 
@@ -30,7 +34,12 @@ impl ProbeTable {
     ///
     /// When it is missing or of another kind.
     pub fn take(object: &mut Ebpf) -> Result<Self, MapAccessError> {
-        Ok(Self { map: take(object, NAME)?, lost: 0 })
+        Ok(Self {
+            map: take(object, NAME)?,
+            swept_map: take(object, SWEPT)?,
+            swept: BTreeMap::new(),
+            lost: 0,
+        })
     }
 
     /// Takes out what has been there too long, if connections found no place since the last time: `lost` is how many did
@@ -50,13 +59,21 @@ impl ProbeTable {
             .map
             .iter()
             .filter(|entry| entry.as_ref().map_or(true, |(_, state)| is_old(state, now)))
-            .map(|entry| Ok(entry?.0))
             .collect();
-        for key in old.map_err(at(NAME))? {
+        for (key, state) in old.map_err(at(NAME))? {
             // It may have ended meanwhile.
-            if_there(self.map.remove(&key)).map_err(at(NAME))?;
+            if was_there(self.map.remove(&key)).map_err(at(NAME))? {
+                self.is_free(ALL_SHARES)?;
+                self.is_free(share_of(state.slot))?;
+            }
         }
         Ok(())
+    }
+
+    fn is_free(&mut self, share: u32) -> Result<(), MapAccessError> {
+        let swept = self.swept.entry(share).or_default();
+        *swept += 1;
+        self.swept_map.set(share, *swept, 0).map_err(at(SWEPT))
     }
 }
 

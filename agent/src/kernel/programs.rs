@@ -8,7 +8,7 @@ use aya::{
     programs::{ProgramError, RawTracePoint, SchedClassifier},
 };
 
-use agent_common::config::Target;
+use agent_common::{config::Target, tally::share_of};
 use aya_log::EbpfLogger;
 
 use crate::{
@@ -103,6 +103,7 @@ impl Programs {
     ///
     /// When maps cannot be created.
     pub fn load(target: &Target, sizes: &Sizes, usable: Usable, shares: bool) -> Result<Self, LoadError> {
+        let target = &Target { probe_entries: sizes.probes, ..*target };
         let debugging = is_debugging();
         let log_level = u8::from(debugging) * 5;
         let object = EbpfLoader::new()
@@ -115,6 +116,8 @@ impl Programs {
             .map_max_entries("MANNERS", sizes.slots * sizes.ports)
             .map_max_entries("DROPS", sizes.drops)
             .map_max_entries("PROBES", sizes.probes)
+            .map_max_entries("SHARES", share_of(sizes.slots))
+            .map_max_entries("SWEPT", share_of(sizes.slots))
             .map_max_entries("TRIE4", sizes.trie4.max(1))
             .map_max_entries("TRIE6", sizes.trie6.max(1))
             .map_max_entries("AYA_LOGS", if debugging { 1 << 17 } else { 1 << 12 })

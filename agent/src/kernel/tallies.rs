@@ -78,6 +78,7 @@ fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally
             tls_alerts: manners.tls_alerts,
             probes_bad_status: manners.probes_bad_status,
             probes_given_up: manners.probes_given_up,
+            probes_lost: manners.probes_lost,
             probes_cut: manners.probes_cut,
             clients_cut: manners.clients_cut,
             bad_status: manners.bad_status,

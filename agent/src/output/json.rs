@@ -1,6 +1,6 @@
 //! For machines: one object per line, flat but for the named maps and lists.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -103,6 +103,9 @@ pub struct Start<'a> {
     pub nlb: Vec<String>,
     /// What is hooked up.
     pub hooks: &'a [String],
+    /// Programs and filters of somebody else on the interface.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub other_programs: &'a [String],
     /// What cannot be seen.
     pub blind_spots: Vec<Blind<'a>>,
 }
@@ -141,6 +144,9 @@ struct Report<'a> {
     probes_ended: u64,
     probes_served: u64,
     clients_ended: u64,
+    /// Only where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probes_lost: Option<NonZeroU64>,
     #[serde(flatten)]
     rhythm: Option<Heard>,
     drop_reasons: BTreeMap<&'static str, u64>,
@@ -180,6 +186,7 @@ pub fn report(head: Head<'_>, row: &Row, window: Duration) -> String {
         probes_ended: row.tally.probes(),
         probes_served: row.tally.probes_served,
         clients_ended: row.tally.clients,
+        probes_lost: NonZeroU64::new(row.tally.answers.probes_lost),
         rhythm: row.rhythm.map(|(beat, next)| Heard {
             rhythm_seconds: seconds(beat.interval),
             rhythm_jitter_seconds: seconds(beat.jitter),

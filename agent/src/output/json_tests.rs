@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     domain::{
+        answers::Answers,
         finding::{Code, Confidence, Fact, FactOrigin, Severity},
         reason::Reason,
         rhythm::Beat,
@@ -96,6 +97,7 @@ fn a_report_has_every_count() {
         rhythm: Some((beat, Duration::from_secs(4))),
         is_told_by_rhythm: true,
         learned: Some(Confidence::Suspected),
+        tally: Tally { answers: Answers { probes_lost: 2, ..Answers::default() }, ..row.tally },
         ..row
     };
     let line = parsed(&report(Head::new("T", "report", &target()), &row, Duration::from_millis(1500)));
@@ -103,6 +105,7 @@ fn a_report_has_every_count() {
         .map(|name| &line[format!("rhythm_{name}")]);
     assert_eq!(heard, [&json!(10.0), &json!(0.3), &json!(3), &json!(4.0)]);
     assert_eq!((&line["class_confidence"], &line["learned"]), (&json!("inferred"), &json!("suspected")));
+    assert_eq!(line["probes_lost"], 2);
 }
 
 #[test]
@@ -156,10 +159,11 @@ fn a_start_line_with_the_longest_lists_stays_short() {
             clients: Vec::new(),
             nlb: many,
             hooks: &[],
+            other_programs: &["xdp id 7, guard".to_owned()],
             blind_spots: Vec::new(),
         },
     );
-    parsed(&start);
+    assert_eq!(parsed(&start)["other_programs"], json!(["xdp id 7, guard"]));
 }
 
 #[test]

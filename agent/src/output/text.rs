@@ -25,6 +25,8 @@ pub struct Start<'a> {
     pub choices: &'a [String],
     /// What is hooked up.
     pub hooks: &'a [String],
+    /// Programs and filters of somebody else on the interface.
+    pub others: &'a [String],
     /// What cannot be seen.
     pub blind_spots: &'a [BlindSpot],
 }
@@ -37,6 +39,9 @@ pub fn start(start: &Start<'_>) -> String {
     }
     let hooks = if start.hooks.is_empty() { "none".to_owned() } else { start.hooks.join(", ") };
     line(&mut text, format_args!("  hooks: {hooks}"));
+    if !start.others.is_empty() {
+        line(&mut text, format_args!("  also attached, by somebody else: {}", start.others.join("; ")));
+    }
     for spot in start.blind_spots {
         line(&mut text, format_args!("  blind spot: {}", spot.text));
     }

@@ -34,6 +34,7 @@ pub fn introduction(
 ) -> Result<(), Failure> {
     let hooks = watching.observer.hooks();
     let blind_spots = watching.observer.blind_spots();
+    let others = watching.observer.others();
     let of_role = |role| {
         let sources = watching.sources.iter().filter(|source| source.role == role);
         sources.map(|source| source.label()).collect()
@@ -44,7 +45,14 @@ pub fn introduction(
             let choices: Vec<String> =
                 found.iter().chain(&discovered.notes).chain(choices).cloned().collect();
             let choices = &choices;
-            text::start(&text::Start { version: VERSION, target: label, choices, hooks: &hooks, blind_spots })
+            text::start(&text::Start {
+                version: VERSION,
+                target: label,
+                choices,
+                hooks: &hooks,
+                others,
+                blind_spots,
+            })
         }
         Format::Json | Format::Emf => json::start(
             Head::new(&time(), "start", label),
@@ -59,6 +67,7 @@ pub fn introduction(
                 clients: of_role(Role::Client),
                 nlb: of_role(Role::Node),
                 hooks: &hooks,
+                other_programs: others,
                 blind_spots: json::blind(blind_spots),
             },
         ),
