@@ -153,7 +153,9 @@ pub fn finding(finding: &Finding, with_port: bool, color: bool) -> String {
     }
     let (code, confidence) = (finding.code.name(), finding.confidence.name());
     let mut text = format!("{word}  {place}  {}  [{code}, {confidence}]\n", finding.summary);
-    line(&mut text, format_args!("       {}", finding.advice));
+    for advice in finding.advice.lines() {
+        line(&mut text, format_args!("       {advice}"));
+    }
     text
 }
 
