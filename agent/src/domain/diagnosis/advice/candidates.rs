@@ -95,17 +95,24 @@ impl Facts<'_> {
     fn task_group(&self, port: Option<u16>, class: SourceClass) -> Candidate {
         let subnets = self.subnets(class);
         let (admits, port) = (tcp(port), number(port));
-        let mut commands = vec![("look", self.task_group_rules())];
-        let from = if class == SourceClass::Client {
-            commands.push(("change", self.authorize_subnets(&port, &subnets)));
-            format!("the clients' subnets ({})", subnets.spoken())
+        // With enforcement off, PrivateLink brings what no group stands for (AWS, NLB target security groups).
+        let otherwise = if class == SourceClass::ClientViaNlb {
+            "or, for an NLB without a group and for PrivateLink without enforcement"
         } else {
-            commands.push(("change", self.authorize_group(&port, NLB_GROUP)));
-            commands.push(("or, for an NLB without a group", self.authorize_subnets(&port, &subnets)));
-            format!("the NLB's security group or its subnets' CIDRs ({})", subnets.spoken())
+            "or, for an NLB without a group"
         };
-        let what = format!("The task's security group must admit {admits} from {from}");
-        Candidate { what, commands }
+        Candidate {
+            what: format!(
+                "The task's security group must admit {admits} from the NLB's security group or the CIDRs of {} ({})",
+                class.whom(),
+                subnets.spoken()
+            ),
+            commands: vec![
+                ("look", self.task_group_rules()),
+                ("change", self.authorize_group(&port, NLB_GROUP)),
+                (otherwise, self.authorize_subnets(&port, &subnets)),
+            ],
+        }
     }
 
     fn nlb_egress(&self, port: Option<u16>) -> Candidate {

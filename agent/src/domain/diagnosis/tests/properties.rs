@@ -67,6 +67,9 @@ fn no_finding_comes_without_its_evidence() {
                 seen.insert(finding.code.name());
                 assert!(!finding.evidence.is_empty(), "seed {seed}: {finding:?}");
                 assert!(!finding.advice.is_empty(), "seed {seed}: {finding:?}");
+                let rules = finding.advice.lines().filter(|line| !line.contains("look: "));
+                let names_a_node = |line: &str| line.contains(A) || line.contains(B);
+                assert!(!rules.into_iter().any(names_a_node), "seed {seed}: {finding:?}");
             }
         }
     });
