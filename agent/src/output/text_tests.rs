@@ -46,6 +46,13 @@ fn dropped() -> Finding {
     }
 }
 
+#[test]
+fn a_command_of_an_advice_has_a_line_of_its_own() {
+    let several = Finding { advice: "Let it in.\n  change: nft flush ruleset".to_owned(), ..dropped() };
+    let text = finding(&several, false, false);
+    assert!(text.ends_with("\n       Let it in.\n         change: nft flush ruleset\n"), "{text}");
+}
+
 fn target() -> TargetLabel {
     TargetLabel {
         netns: None,

@@ -103,9 +103,9 @@ impl Facts<'_> {
         };
         Candidate {
             what: format!(
-                "The task's security group must admit {admits} from the NLB's security group or the CIDRs of {} ({})",
+                "The task's security group must admit {admits} from the NLB's security group or the CIDRs of {}{}",
                 class.whom(),
-                subnets.spoken()
+                subnets.in_brackets()
             ),
             commands: vec![
                 ("look", self.task_group_rules()),

@@ -7,7 +7,8 @@ use crate::domain::diagnosis::advice::{Facts, Lines, candidates::ARN};
 impl Facts<'_> {
     /// Health checks are answered with a status that does not pass.
     pub fn bad_status(&self, status: u64) -> String {
-        let accepted = format!("--matcher HttpCode=200-399,{status}");
+        // Without the inner quotes the comma would part two values.
+        let accepted = format!("--matcher 'HttpCode=\"200-399,{status}\"'");
         Lines::new(format!(
             "Let the path of the health check answer 200 to 399, or change what is asked or expected. The check's Host header is \
              the NLB node's address and the listener's port: a 400, 404 or 421 often is a virtual host or an allow-list that does \
@@ -196,10 +197,10 @@ impl Facts<'_> {
     pub fn lost_replies(&self, class: crate::domain::class::SourceClass) -> String {
         let subnets = self.subnets(class);
         Lines::new(format!(
-            "The reply leaves this host and does not reach {} ({}): NACLs are stateless, so the task subnet's outbound rules must \
+            "The reply leaves this host and does not reach {}{}: NACLs are stateless, so the task subnet's outbound rules must \
              admit 1024-65535 to them; then look at route tables and appliances on the way back.",
             class.whom(),
-            subnets.spoken()
+            subnets.in_brackets()
         ))
         .look(&self.network_acls())
         .change(&self.admit_replies(&subnets))

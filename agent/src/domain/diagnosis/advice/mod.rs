@@ -4,8 +4,10 @@
 
 mod aws;
 mod candidates;
+mod firewall;
 mod health;
 mod host;
+mod listener;
 
 use std::net::IpAddr;
 
@@ -36,6 +38,17 @@ pub struct Traffic {
     pub port: u16,
     /// From these.
     pub class: SourceClass,
+}
+
+impl Traffic {
+    /// What it means for the target when health checks are hit.
+    fn consequence(self) -> &'static str {
+        if self.class.may_probe() {
+            " The NLB may mark this target unhealthy while clients are still served."
+        } else {
+            ""
+        }
+    }
 }
 
 /// The CIDRs of a class's subnets, as far as they are known.
@@ -97,12 +110,13 @@ impl Facts<'_> {
 }
 
 impl Subnets {
-    /// "10.0.1.0/24 and 10.0.2.0/24"
-    fn spoken(&self) -> String {
+    /// " (10.0.1.0/24 and 10.0.2.0/24)", nothing where none is known.
+    fn in_brackets(&self) -> String {
         let all: Vec<_> = self.texts().collect();
         match all.split_last() {
-            Some((last, [])) => last.clone(),
-            Some((last, others)) => format!("{} and {last}", others.join(", ")),
+            _ if self.known.is_empty() => String::new(),
+            Some((last, [])) => format!(" ({last})"),
+            Some((last, others)) => format!(" ({} and {last})", others.join(", ")),
             None => String::new(),
         }
     }
