@@ -169,20 +169,18 @@ impl Facts<'_> {
 
     /// Lets a port of the task be reached from subnets.
     pub(super) fn authorize_subnets(&self, port: &str, subnets: &Subnets) -> String {
-        let (v4, v6) = (subnets.has_family(false), subnets.has_family(true));
-        let arguments = match (&subnets.of_family(false)[..], v6) {
-            ([one], false) => format!("--protocol tcp --port {port} --cidr {one}"),
-            (several, _) => {
-                let ranges = |name: &str, key: &str, subnets: &[String]| {
+        let families = [(false, "IpRanges", "CidrIp"), (true, "Ipv6Ranges", "CidrIpv6")];
+        let arguments = match &subnets.of_family(false)[..] {
+            [one] if !subnets.has_family(true) => format!("--protocol tcp --port {port} --cidr {one}"),
+            _ => {
+                let ranges = |(v6, name, key): (bool, &str, &str)| {
+                    let subnets = subnets.of_family(v6);
                     let each: Vec<_> = subnets.iter().map(|subnet| format!("{{{key}={subnet}}}")).collect();
                     format!(",{name}=[{}]", each.join(","))
                 };
-                let v4 = v4.then(|| ranges("IpRanges", "CidrIp", several)).unwrap_or_default();
-                let v6 = v6.then(|| ranges("Ipv6Ranges", "CidrIpv6", &subnets.of_family(true)));
-                format!(
-                    "--ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port}{v4}{}'",
-                    v6.unwrap_or_default()
-                )
+                let seen = families.into_iter().filter(|(v6, ..)| subnets.has_family(*v6));
+                let ranges: String = seen.map(ranges).collect();
+                format!("--ip-permissions 'IpProtocol=tcp,FromPort={port},ToPort={port}{ranges}'")
             }
         };
         self.aws("ec2 authorize-security-group-ingress", &format!("--group-id {TASK_GROUP} {arguments}"))
