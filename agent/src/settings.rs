@@ -192,7 +192,7 @@ impl Settings {
             health_protocol: self.health_protocol,
             health_timeout: self.health_timeout,
             expect_clients: self.expect_clients,
-            task_age: None,
+            ..Watch::default()
         }
     }
 

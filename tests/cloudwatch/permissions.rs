@@ -119,8 +119,14 @@ fn the_discovery_policy_allows_the_reading_commands_of_findings_and_check_and_no
     let words: Vec<&str> = catalogue.split(['`', ' ', '\n']).chain(check.split(' ')).collect();
     let read: BTreeSet<String> = words
         .windows(3)
-        .filter(|window| window[0] == "aws" && window[2].starts_with("describe-"))
-        .map(|window| format!("{}:{}", service(window[1]), operation(window[2])))
+        .filter(|window| {
+            window[0] == "aws" && ["describe-", "get-"].iter().any(|verb| window[2].starts_with(verb))
+        })
+        .map(|window| match window[1] {
+            // API Gateway has rights by the method of HTTP.
+            "apigatewayv2" => "apigateway:GET".to_owned(),
+            command => format!("{}:{}", service(command), operation(window[2])),
+        })
         .collect();
     let policy = deploy::filled("iam/discovery.json", "");
     let allowed: BTreeSet<String> = deploy::actions(&policy).into_iter().collect();

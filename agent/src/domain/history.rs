@@ -5,7 +5,11 @@
 mod health_port;
 mod intervals;
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -17,6 +21,7 @@ use crate::domain::{
     host_log::{HostLog, Waiting},
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
+    site::Site,
     sources::SourceTable,
     strays::StrayLog,
     tally::Tally,
@@ -57,6 +62,9 @@ pub struct Watch {
     pub expect_clients: bool,
     /// Age of the task when the agent began to watch, where its metadata says so.
     pub task_age: Option<Duration>,
+    /// What advice is filled in from. No conclusion rests on it, so recordings do without.
+    #[serde(skip)]
+    pub site: Site,
 }
 
 /// Trouble of one kind that one source has, in the current window.
@@ -250,6 +258,13 @@ impl History {
     pub fn listeners(&self, port: u16) -> Option<Vec<&Listener>> {
         let all = self.latest.listeners.as_ref()?;
         Some(all.iter().filter(|listener| listener.port == port).collect())
+    }
+
+    /// Unwatched ports on which others than the host itself find a listener, in order.
+    pub fn reachable_ports(&self) -> BTreeSet<u16> {
+        let listeners = self.latest.listeners.iter().flatten();
+        let reachable = listeners.filter(|listener| !listener.address.is_loopback());
+        reachable.map(|listener| listener.port).filter(|port| !self.watch.ports.contains(port)).collect()
     }
 
     /// Whether the socket table could be read.

@@ -2,7 +2,7 @@
 //! [`std::time::Duration`] since the agent started to watch.
 //!
 //! Reading order: [`class`], [`sources`], [`tally`], [`sample`], [`rhythm`], [`track`], [`history`], [`finding`], [`diagnosis`], [`verdict`],
-//! [`common`] (of several targets), [`workload`].
+//! [`common`] (of several targets), [`workload`], [`site`].
 
 pub mod allowances;
 pub mod answers;
@@ -24,6 +24,7 @@ pub mod reason;
 pub mod rhythm;
 pub mod rules;
 pub mod sample;
+pub mod site;
 pub mod sources;
 pub mod stage;
 pub mod strays;

@@ -158,7 +158,25 @@ pub fn finding(finding: &Finding, with_port: bool, color: bool) -> String {
     }
     let (code, confidence) = (finding.code.name(), finding.confidence.name());
     let mut text = format!("{word}  {place}  {}  [{code}, {confidence}]\n", finding.summary);
-    line(&mut text, format_args!("       {}", finding.advice));
+    for advice in finding.advice.lines() {
+        line(&mut text, format_args!("       {advice}"));
+    }
+    text
+}
+
+/// Where the commands of an advice begin: further in than its sentences.
+const COMMAND: &str = "         ";
+
+/// A picture with no more than the sentences of its advice, where there is no room for commands.
+pub fn without_commands(picture: &str) -> String {
+    let is_command = |line: &&str| line.starts_with(COMMAND);
+    let mut text: String =
+        picture.lines().filter(|line| !is_command(line)).flat_map(|line| [line, "\n"]).collect();
+    if picture.lines().any(|line| is_command(&line)) {
+        text.push_str(
+            "commands are left out for want of room: the last report has them, and so has `agent diagnose`\n",
+        );
+    }
     text
 }
 

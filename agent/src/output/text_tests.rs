@@ -46,6 +46,18 @@ fn dropped() -> Finding {
     }
 }
 
+#[test]
+fn a_command_of_an_advice_has_a_line_of_its_own() {
+    let several = Finding { advice: "Let it in.\n  change: nft flush ruleset".to_owned(), ..dropped() };
+    let text = finding(&several, false, false);
+    assert!(text.ends_with("\n       Let it in.\n         change: nft flush ruleset\n"), "{text}");
+    let short = without_commands(&text);
+    let lines: Vec<_> = short.lines().skip(1).collect();
+    assert!(lines[0] == "       Let it in." && lines[1].starts_with("commands are left out"), "{short}");
+    let bare = finding(&dropped(), false, false);
+    assert_eq!(without_commands(&bare), bare);
+}
+
 fn target() -> TargetLabel {
     TargetLabel {
         netns: None,

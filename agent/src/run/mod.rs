@@ -234,7 +234,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         verdicts.push(target.finish(settings, &reason, sink)?);
     }
     say_of_all(settings, &targets, began.elapsed(), &mut common_pace, sink)?;
-    sink.end()?;
+    sink.end_for_good()?;
     Ok(verdicts)
 }
 

@@ -3,10 +3,12 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    mem,
     time::{Duration, Instant},
 };
 
 use crate::{
+    output::text,
     run::{
         Failure,
         outbox::{OnError, Outbox},
@@ -191,12 +193,26 @@ impl Sink {
         self.push(text)
     }
 
-    /// Draws the picture over the one before.
+    /// Draws the picture over the one before, without commands where it is higher than the terminal: the table is what is
+    /// looked at.
     ///
     /// # Errors
     ///
     /// When earlier text could not be written.
     pub fn end(&mut self) -> Result<(), Failure> {
+        self.draw(false)
+    }
+
+    /// The same of the last one, which may scroll.
+    ///
+    /// # Errors
+    ///
+    /// When earlier text could not be written.
+    pub fn end_for_good(&mut self) -> Result<(), Failure> {
+        self.draw(true)
+    }
+
+    fn draw(&mut self, is_last: bool) -> Result<(), Failure> {
         if !self.in_place || self.frame.is_empty() {
             return Ok(());
         }
@@ -210,9 +226,12 @@ impl Sink {
             drawn if drawn >= rows => "\x1b[2J\x1b[H".to_owned(),
             drawn => format!("\x1b[{drawn}F"),
         };
-        let text = format!("{up}\x1b[J{}", self.frame);
-        self.drawn_rows = self.frame.lines().map(|line| rows_of(line, columns)).sum();
-        self.frame.clear();
+        let mut frame = mem::take(&mut self.frame);
+        if !is_last && height(&frame, columns) >= rows {
+            frame = text::without_commands(&frame);
+        }
+        let text = format!("{up}\x1b[J{frame}");
+        self.drawn_rows = height(&frame, columns);
         self.outbox.push(&text)
     }
 }
@@ -225,6 +244,11 @@ impl Sink {
 pub fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
+}
+
+/// Rows a picture takes on a terminal so wide.
+fn height(frame: &str, columns: usize) -> usize {
+    frame.lines().map(|line| rows_of(line, columns)).sum()
 }
 
 /// Rows a line takes on a terminal so wide; colour sequences take no room.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::{
     discover::{Discovered, introspection::Containers},
-    domain::{finding::Finding, identity::Identity, verdict::State, workload::Workload},
+    domain::{finding::Finding, identity::Identity, site::Site, verdict::State, workload::Workload},
     kernel::{
         namespace::{self, Namespace},
         node,
@@ -148,7 +148,16 @@ impl Target {
     pub fn name_workload(&mut self, containers: &Containers) {
         if let Some(followed) = &self.followed {
             self.label.workload = containers.name(&followed.workload);
+            let site = self.site();
+            if let Some(watching) = &mut self.watching {
+                watching.place(site);
+            }
         }
+    }
+
+    /// What advice about it is filled in from.
+    fn site(&self) -> Site {
+        Site::new(&self.discovered.identity, &self.label.workload, &self.label.interface)
     }
 
     /// Whether it is an ECS task of which only the id is known.

@@ -20,6 +20,7 @@ use crate::{
         learning::Learning,
         ledger::{Ledger, State as FindingState},
         sample::{Loss, TallyKey},
+        site::Site,
         sources::{OTHER_SLOT, Origin, SourceError, SourceTable},
         tally::Tally,
         totals::Totals,
@@ -100,6 +101,11 @@ impl Watching {
             totals: None,
             recorder,
         }
+    }
+
+    /// Where it is, as is known by now.
+    pub fn place(&mut self, site: Site) {
+        self.history.watch.site = site;
     }
 
     /// Reads the kernel once, concludes, and returns what changed.

@@ -7,17 +7,13 @@ use std::time::Duration;
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, Expected, expected, list, other_port, spoken, stopped},
+    diagnosis::{Case, Expected, advice::Reach, expected, list, other_port, spoken, stopped},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::TallyKey,
     sources::Source,
     stage::{Place, Stage},
     tally::Dropped,
 };
-
-const CANDIDATES: &str = "Check, in this order: the task's security group (inbound from the NLB's security group or its \
-    subnets' CIDRs on the health check port), the NLB's security group (health checks obey its outbound rules), the \
-    network ACLs of both subnets. A REJECT in the flow log of the task's interface settles group or ACL.";
 
 /// Adds what is missing.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
@@ -112,11 +108,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
             silence.as_secs(),
             within.as_secs().max(1)
         ),
-        advice: format!(
-            "First make sure that this address and port are registered in the target group and that the target's zone \
-             is enabled on the NLB (`aws elbv2 describe-target-health`). {}",
-            with_candidates(case)
-        ),
+        advice: case.facts().missing_everybody(port(case)),
         evidence: vec![
             Fact::count("syns_arrived", 0, FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
@@ -167,14 +159,14 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             if sources.len() == 1 { "one" } else { "one of each" },
             spoken(longest),
         ),
-        advice: if may_be_elsewhere {
-            format!(
-                "Does the target group check another port (`aws elbv2 describe-target-groups`, HealthCheckPort)? Then name it \
-                 with --health-port, and it is watched, too. If not: {}",
-                with_candidates(case)
-            )
-        } else {
-            with_candidates(case)
+        advice: {
+            let others_come = expected.iter().any(|node| node.first.is_some());
+            let candidates = candidates(case, if others_come { Reach::Some } else { Reach::All });
+            if may_be_elsewhere {
+                format!("{}\nIf not: {candidates}", case.facts().another_port())
+            } else {
+                candidates
+            }
         },
         evidence: vec![
             Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
@@ -250,9 +242,6 @@ fn waited(case: &Case<'_>, node: &Expected) -> Duration {
     case.now.saturating_sub(node.known_since)
 }
 
-pub(super) fn with_candidates(case: &Case<'_>) -> String {
-    match case.history.in_front() {
-        Some(program) => format!("First look at {program}: it can drop unseen. {CANDIDATES}"),
-        None => CANDIDATES.to_owned(),
-    }
+pub(super) fn candidates(case: &Case<'_>, reach: Reach) -> String {
+    case.facts().missing_probes(port(case), reach)
 }

@@ -71,9 +71,7 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             list(&sources),
             spoken(since),
         ),
-        advice: "The application does not call accept: it is stopped, blocked, or every worker is busy. Look at the process \
-                 (`ps`, a thread dump) before you raise its backlog."
-            .to_owned(),
+        advice: case.facts().accept(group.port),
         evidence: vec![
             Fact::count("connections_waiting", backlog, FactOrigin::SocketTable),
             Fact::count("accept_queue_limit", u64::from(waiting.limit), FactOrigin::SocketTable),

@@ -2,8 +2,11 @@
 //! before the agent could count them as arrived.
 
 use crate::domain::{
-    class::SourceClass,
-    diagnosis::{Case, Group, Hit, list, netfilter, unaccounted},
+    diagnosis::{
+        Case, Group, Hit,
+        advice::{Remedy, Traffic},
+        list, netfilter, unaccounted,
+    },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::Meaning,
     stage::{Place, Stage},
@@ -17,7 +20,7 @@ pub struct Kind {
     code: Code,
     place: Place,
     dropped_by: &'static str,
-    advice: &'static str,
+    remedy: Remedy,
 }
 
 const KINDS: [Kind; 4] = [
@@ -27,8 +30,7 @@ const KINDS: [Kind; 4] = [
         code: Code::ReversePathFilter,
         place: Place::HostNetwork,
         dropped_by: "the reverse path filter",
-        advice: "The route back to the sender leaves by another interface: add a route, or set \
-                 net.ipv4.conf.<interface>.rp_filter=2.",
+        remedy: Remedy::LoosenReversePath,
     },
     Kind {
         dropped: Dropped::Syn,
@@ -36,7 +38,7 @@ const KINDS: [Kind; 4] = [
         code: Code::BpfDrop,
         place: Place::HostNetwork,
         dropped_by: "a BPF program",
-        advice: "See which program is attached (`bpftool net show`) and let tcp/{port} pass there.",
+        remedy: Remedy::LetInProgram,
     },
     Kind {
         dropped: Dropped::Syn,
@@ -44,8 +46,7 @@ const KINDS: [Kind; 4] = [
         code: Code::BadChecksum,
         place: Place::HostNetwork,
         dropped_by: "the checksum test",
-        advice: "Something on the way rewrites packets without mending the checksum: look at checksum offload \
-                 (`ethtool -k`) and at what sits in front of this interface.",
+        remedy: Remedy::MendChecksum,
     },
     Kind {
         dropped: Dropped::Syn,
@@ -53,7 +54,7 @@ const KINDS: [Kind; 4] = [
         code: Code::HostDrop,
         place: Place::HostNetwork,
         dropped_by: "the kernel",
-        advice: "The drop reason in the evidence is the kernel's own (include/net/dropreason-core.h).",
+        remedy: Remedy::ByReason,
     },
 ];
 
@@ -64,15 +65,14 @@ pub const FIREWALL: Kind = Kind {
     code: Code::HostFirewall,
     place: Place::HostFirewall,
     dropped_by: "netfilter",
-    advice: "Let tcp/{port} in from {whom} in this namespace's nftables or iptables rules (`nft list ruleset`).",
+    remedy: Remedy::LetIn,
 };
 
 /// A rule that refuses aloud.
 pub const REJECT: Kind = Kind {
     code: Code::FirewallReject,
     dropped_by: "netfilter, with an answer that refuses them,",
-    advice: "A rule in this namespace refuses them (`reject` in `nft list ruleset`, REJECT in `iptables-save`): let \
-             tcp/{port} in from {whom} in front of it.",
+    remedy: Remedy::LetInBeforeReject,
     ..FIREWALL
 };
 
@@ -83,9 +83,7 @@ const NO_ROUTE_YET: Kind = Kind {
     code: Code::HostDrop,
     place: Place::HostNetwork,
     dropped_by: "the kernel before routing",
-    advice: "This kernel gives no reason. It does so when the source or the destination address makes no sense on this \
-             interface: look for the target's own address as source (client IP preservation with the client on the \
-             target itself) and at the interface's addresses (`ip address`).",
+    remedy: Remedy::ByAddress,
 };
 
 /// Adds a finding for each kind of drop that hits the group.
@@ -108,19 +106,17 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         return Some(finding(case, group, &NO_ROUTE_YET, hit));
     }
     let reasons = reasons(case, group, |dropped, _| dropped == Dropped::SynBeforeHook);
+    let traffic = Traffic { port: group.port, class: group.class };
     let (code, dropped_by, advice) = if reasons == "CPU_BACKLOG" {
         (
             Code::HostDrop,
             "the kernel in front of tc".to_owned(),
-            "A CPU cannot keep up with its packets: spread them (RPS), or raise net.core.netdev_max_backlog."
-                .to_owned(),
+            case.facts().remedy(Remedy::RelieveCpu, traffic, &reasons),
         )
     } else {
         // It may have been detached meanwhile.
         let program = case.history.in_front().unwrap_or_else(|| "a BPF program in front of tc".to_owned());
-        let advice =
-            format!("See what is attached (`bpftool net show`) and let tcp/{} pass there.", group.port);
-        (Code::BpfDrop, program, advice)
+        (Code::BpfDrop, program, case.facts().remedy(Remedy::LetInProgram, traffic, &reasons))
     };
     Some(Finding {
         code,
@@ -138,7 +134,7 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             hit.of,
             case.evidence_seconds()
         ),
-        advice: advice + consequence(group.class),
+        advice,
         evidence: vec![
             Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
             Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
@@ -185,27 +181,13 @@ pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Fin
             hit.of,
             kind.dropped_by
         ),
-        advice: advice(kind, group.port, group.class),
+        advice: case.facts().remedy(kind.remedy, Traffic { port: group.port, class: group.class }, &reasons),
         evidence: vec![
             Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
             Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
             Fact::text("drop_reason", reasons, FactOrigin::Hook),
         ],
         sources: hit.sources,
-    }
-}
-
-fn advice(kind: &Kind, port: u16, class: SourceClass) -> String {
-    let change = kind.advice.replace("{port}", &port.to_string()).replace("{whom}", class.whom());
-    change + consequence(class)
-}
-
-/// What it means for the target when health checks are hit.
-pub fn consequence(class: SourceClass) -> &'static str {
-    if class.may_probe() {
-        " The NLB may mark this target unhealthy while clients are still served."
-    } else {
-        ""
     }
 }
 

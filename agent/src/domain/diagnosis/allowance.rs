@@ -67,27 +67,8 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
             case.evidence_seconds(),
             if missing.is_some() { ", while SYNs are missing" } else { "" },
         ),
-        advice: advice(growth.connections.is_some_and(|count| count > 0), missing.is_some()),
+        advice: case.facts().allowance(growth.connections.is_some_and(|count| count > 0), missing.is_some()),
         evidence,
     };
     findings.push(finding);
-}
-
-fn advice(by_tracking: bool, are_missing: bool) -> String {
-    let mut text = "The allowance is the whole instance's: look at the neighbours on it, too, then spread the tasks or take a \
-                    larger instance type (`aws ec2 describe-instance-types`, NetworkInfo)."
-        .to_owned();
-    if by_tracking {
-        text.push_str(
-            " Tracked connections: fewer idle ones, by keep-alive and a shorter \
-             ConnectionTrackingSpecification.TcpEstablishedTimeout of the interface.",
-        );
-    }
-    if are_missing {
-        text.push_str(
-            " A few packets do not silence a node: when their number stays small beside the SYNs that are missing, settle \
-             the other finding first.",
-        );
-    }
-    text
 }

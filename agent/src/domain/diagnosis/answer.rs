@@ -46,18 +46,16 @@ fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         (
             Code::NoListener,
             format!("{counted}, nothing listens on port {port}"),
-            format!(
-                "Start the application, or make it listen on {port}; compare with the container port of the task \
-                 definition and the port of the target group."
-            ),
+            case.facts().start_listening(port),
         )
     } else {
         let addresses = addresses(&listeners);
+        let is_v6 = hit.sources.iter().any(|source| source.contains(':'));
         evidence.push(Fact::text("listening_on", addresses.clone(), FactOrigin::SocketTable));
         (
             Code::ListenerElsewhere,
             format!("{counted}, the listener on port {port} is bound to {addresses} only"),
-            "Make the application listen on all addresses (0.0.0.0, or :: for both families).".to_owned(),
+            case.facts().listen_elsewhere(port, &listeners, is_v6),
         )
     };
     Some(Finding {
@@ -119,9 +117,7 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             list(&sources),
             case.evidence_seconds(),
         ),
-        advice: "The application does not accept fast enough: look for a blocked or missing accept loop first, then \
-                 raise its listen backlog and net.core.somaxconn."
-            .to_owned(),
+        advice: case.facts().accept_faster(group.port, limit),
         evidence: vec![
             Fact::count("attempts_left_hanging", attempts, FactOrigin::Hook),
             Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
@@ -181,10 +177,7 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             list(&sources),
             case.evidence_seconds(),
         ),
-        advice: format!(
-            "Add the route that `ip route get {}` misses.",
-            example.split('/').next().unwrap_or("")
-        ),
+        advice: case.facts().add_route(group.class, example.split('/').next().unwrap_or("")),
         evidence: vec![
             Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
             Fact::count("out_no_routes", no_routes, FactOrigin::Netstat),

@@ -38,20 +38,20 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
     if hidden && !case.history.watch.expect_clients {
         return None;
     }
+    let class = if sources.is_empty() { SourceClass::ClientViaNlb } else { SourceClass::Client };
     Some(Finding {
         code: Code::ClientsMissing,
         severity: if case.history.watch.expect_clients { Severity::Fault } else { Severity::Note },
         confidence: if hidden { Confidence::Suspected } else { Confidence::Inferred },
-        class: if sources.is_empty() { SourceClass::ClientViaNlb } else { SourceClass::Client },
+        class,
         port: None,
         stage: Stage::Arrived,
         place: Place::BeforeThisHost,
-        summary: format!("no client in {} s, while {probes} SYNs of the NLB's nodes arrived", window.as_secs()),
-        advice: "Send one request through the API now. If none shows here: the task's security group and the network ACLs \
-                 must admit the clients' addresses (the VPC link's subnets) on the traffic port; the NLB's security group \
-                 must let them in, and for PrivateLink its enforcement of inbound rules be off; a VPC link that was idle \
-                 for 60 days is INACTIVE."
-            .to_owned(),
+        summary: format!(
+            "no client in {} s, while {probes} SYNs of the NLB's nodes arrived",
+            window.as_secs()
+        ),
+        advice: case.facts().missing_clients(traffic_port(case), class),
         evidence: vec![
             Fact::count("client_syns_arrived", 0, FactOrigin::Hook),
             Fact::count("nlb_syns_arrived", probes, FactOrigin::Hook),
@@ -59,6 +59,14 @@ fn missing(case: &Case<'_>) -> Option<Finding> {
         ],
         sources,
     })
+}
+
+/// The only port that clients come to, where it is one.
+fn traffic_port(case: &Case<'_>) -> Option<u16> {
+    let priors = case.history.watch.priors;
+    let is_traffic = |port: &&u16| priors.health_port != Some(**port) || priors.health_port_is_shared;
+    let mut ports = case.history.watch.ports.iter().filter(is_traffic);
+    ports.next().copied().filter(|_| ports.next().is_none())
 }
 
 /// More SYNs of a node than health checks of it ended: some may be clients' that go no further.

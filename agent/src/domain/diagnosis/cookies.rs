@@ -1,7 +1,7 @@
 //! SYN-ACKs that were sent as SYN cookies: the kernel keeps no record of the attempt.
 
 use crate::domain::{
-    diagnosis::{Case, Group, list},
+    diagnosis::{Case, Group, advice::Traffic, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     tally::Tally,
@@ -51,17 +51,9 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
             sum.established,
         ),
         advice: if is_fault {
-            format!(
-                "Replies leave and no final ACK is taken; a cookie is never sent again by itself. Look at the way back to {} \
-                 first: network ACLs are stateless, so the task subnet's outbound rules must admit 1024-65535 to them. Then see \
-                 why cookies are sent: `ss -tn state syn-recv`, net.ipv4.tcp_syncookies.",
-                group.class.whom()
-            )
+            case.facts().cookies_in_vain(Traffic { port: group.port, class: group.class })
         } else {
-            "More handshakes are open than the listener's backlog and net.ipv4.tcp_max_syn_backlog hold (or \
-             net.ipv4.tcp_syncookies is 2): see who opens them (`ss -tn state syn-recv`) before you raise either. Connections \
-             are served meanwhile."
-                .to_owned()
+            case.facts().many_open(group.port)
         },
         evidence: vec![
             Fact::count("synacks_without_socket", sum.cookies, FactOrigin::Hook),

@@ -51,12 +51,7 @@ fn on_open_connections(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             hit.of,
             case.evidence_seconds()
         ),
-        advice: "A client that uses one port for two connections, through two nodes, listeners or load balancers that keep \
-                 its address, has one connection here. Switch client IP preservation off (`aws elbv2 \
-                 modify-target-group-attributes --target-group-arn ARN --attributes \
-                 Key=preserve_client_ip.enabled,Value=false`), or see that each client reaches this target one way only: \
-                 one listener, cross-zone load balancing off, no NAT in front that shares ports."
-            .to_owned(),
+        advice: case.facts().duplicate_tuple(),
         evidence: vec![
             Fact::count("syns_on_open_connections", hit.failed, FactOrigin::Hook),
             Fact::count("syns_answered", hit.of - hit.failed, FactOrigin::Hook),

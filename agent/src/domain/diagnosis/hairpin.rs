@@ -48,11 +48,7 @@ fn of_port(case: &Case<'_>, members: &[(TallyKey, &Track)]) -> Option<Finding> {
             sources.join(" and "),
             case.evidence_seconds()
         ),
-        advice: "No such connection ever works. Switch client IP preservation off (`aws elbv2 \
-                 modify-target-group-attributes --target-group-arn ARN --attributes \
-                 Key=preserve_client_ip.enabled,Value=false`), or let the client on this target ask the service directly, \
-                 not through its own load balancer."
-            .to_owned(),
+        advice: case.facts().hairpin(),
         evidence,
         sources,
     })

@@ -5,6 +5,7 @@
 mod absence;
 mod accept;
 mod admission;
+mod advice;
 mod allowance;
 mod answer;
 mod clients;

@@ -2,9 +2,8 @@
 //! tracking table without room.
 
 use crate::domain::{
-    class::SourceClass,
     conntrack::Conntrack,
-    diagnosis::{Case, Group, Hit, admission, list},
+    diagnosis::{Case, Group, Hit, admission, advice::Traffic, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding},
     reason::Meaning,
     rules::Rule,
@@ -82,7 +81,7 @@ fn name_rule(case: &Case<'_>, group: &Group<'_>, tracks: &[&Track], mut finding:
         if rules.none_counted(these) {
             finding.summary.push_str(" (by no rule of nftables that drops and counts)");
             finding.advice.push_str(
-                " No rule that drops and has a counter counted them: look for the policy of a chain (`policy drop`), a \
+                "\nNo rule that drops and has a counter counted them: look for the policy of a chain (`policy drop`), a \
                  rule without `counter`, a verdict map, or rules of iptables-legacy.",
             );
             finding.evidence.push(Fact::count("rule_packets", 0, FactOrigin::Nftables));
@@ -91,13 +90,7 @@ fn name_rule(case: &Case<'_>, group: &Group<'_>, tracks: &[&Track], mut finding:
     };
     let Rule { family, table, chain, .. } = rule;
     finding.summary.push_str(&format!(" ({rule})"));
-    finding.advice = format!(
-        "Let tcp/{} in from {} in that chain (`nft -a list chain {family} {table} {chain}`, rule handle {}).{}",
-        group.port,
-        group.class.whom(),
-        rule.handle,
-        admission::consequence(group.class)
-    );
+    finding.advice = case.facts().let_in_by(rule, Traffic { port: group.port, class: group.class });
     finding.evidence.extend([
         Fact::text("rule_table", format!("{family} {table}"), FactOrigin::Nftables),
         Fact::text("rule_chain", chain.clone(), FactOrigin::Nftables),
@@ -167,7 +160,7 @@ fn conntrack_full(case: &Case<'_>, group: &Group<'_>, full: &FullTable, hit: Hit
             hit.of,
             case.evidence_seconds()
         ),
-        advice: advice(port, *limit, group.class),
+        advice: case.facts().enlarge_tracking(*limit, Traffic { port, class: group.class }),
         evidence: vec![
             Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
             Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
@@ -178,14 +171,4 @@ fn conntrack_full(case: &Case<'_>, group: &Group<'_>, full: &FullTable, hit: Hit
         ],
         sources: hit.sources,
     }
-}
-
-fn advice(port: u16, limit: u64, class: SourceClass) -> String {
-    format!(
-        "Raise the limit in the host's own network namespace (`sysctl net.netfilter.nf_conntrack_max={}`), or take \
-         tcp/{port} out of tracking (`notrack` in a raw chain); then see what fills the table (`conntrack -L`), and how \
-         long it is kept (net.netfilter.nf_conntrack_*_timeout*).{}",
-        limit.saturating_mul(2),
-        admission::consequence(class)
-    )
 }

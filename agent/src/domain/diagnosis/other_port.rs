@@ -131,7 +131,7 @@ pub fn finding(
             if arrived == 0 { "none" } else { "no health check" },
             silent.as_secs().max(1),
         ),
-        advice: advice(&ports, &deaf, case.history.watch.ports.first().copied().unwrap_or(0)),
+        advice: case.facts().other_port(&ports, &deaf),
         evidence: vec![
             Fact::text("stray_ports", named(ports.keys().copied()), FactOrigin::Hook),
             Fact::count("stray_attempts", ports.values().sum(), FactOrigin::Hook),
@@ -141,26 +141,6 @@ pub fn finding(
         ],
         sources,
     })
-}
-
-fn advice(ports: &BTreeMap<u16, u64>, deaf: &[u16], watched: u16) -> String {
-    let port = ports.iter().max_by_key(|(_, attempts)| **attempts).map_or(0, |(port, _)| *port);
-    let look = "Look where the target group checks and where its targets are registered (`aws elbv2 \
-                describe-target-groups --target-group-arns ARN`, HealthCheckPort; `aws elbv2 describe-target-health \
-                --target-group-arn ARN`, Port)";
-    let change = format!(
-        "`aws elbv2 modify-target-group --target-group-arn ARN --health-check-port {watched}`, or `traffic-port` for \
-         the port of each target"
-    );
-    if deaf.contains(&port) {
-        format!("{look}. Check the port that is served ({change}), or make the application listen on {port}.")
-    } else {
-        format!(
-            "{look}. If checks of port {port} are meant, watch it (--health-port {port}); if not: {change}. If another \
-             target group of this task checks port {port}, this one's health checks are missing: see `agent explain \
-             probes_missing`."
-        )
-    }
 }
 
 /// Whether something listens on a port; unknown is no.

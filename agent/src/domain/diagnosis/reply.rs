@@ -57,14 +57,7 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             hit.failed,
             case.evidence_seconds(),
         ),
-        advice: if by_netfilter {
-            format!(
-                "Let replies from tcp/{} out in this namespace's output rules (`nft list ruleset`).",
-                group.port
-            )
-        } else {
-            "The drop reason in the evidence is the kernel's own (include/net/dropreason-core.h).".to_owned()
-        },
+        advice: case.facts().let_out(group.port, by_netfilter, &reasons),
         evidence: vec![
             Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
             Fact::text("drop_reason", reasons, FactOrigin::Hook),
@@ -100,7 +93,6 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .filter_map(|(key, _)| case.history.track(*key))
         .map(|track| case.recent(track).synack_retransmits)
         .sum();
-    let towards = group.class.whom();
     Some(Finding {
         code: Code::ReplyLost,
         severity: Severity::Fault,
@@ -116,10 +108,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             list(&sources),
             case.evidence_seconds(),
         ),
-        advice: format!(
-            "The reply leaves this host and does not reach {towards}: NACLs are stateless, so the task subnet's \
-             outbound rules must admit 1024-65535 to them; then look at route tables and appliances on the way back."
-        ),
+        advice: case.facts().lost_replies(group.class),
         evidence: vec![
             Fact::count("handshakes_unfinished", attempts, FactOrigin::Hook),
             Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),

@@ -38,7 +38,7 @@ fn served(
     (class, port): (SourceClass, u16),
     hit: Hit,
     (code, confidence): (Code, Confidence),
-    (summary, advice): (String, &str),
+    (summary, advice): (String, String),
     evidence: Vec<Fact>,
 ) -> Finding {
     Finding {
@@ -51,7 +51,7 @@ fn served(
         stage: Stage::Served,
         place: Place::Application,
         summary,
-        advice: advice.replace("{port}", &port.to_string()),
+        advice,
         evidence,
     }
 }
@@ -66,16 +66,6 @@ fn recent(case: &Case<'_>, group: &Group<'_>) -> Tally {
 const fn is_rare(hit: &Hit) -> bool {
     hit.failed * RARE < hit.of
 }
-
-const STATUS_ADVICE: &str = "Let the path of the health check answer 200 to 399, or change what is asked or expected \
-    (`aws elbv2 modify-target-group --target-group-arn ARN --health-check-path PATH --matcher HttpCode=200-399`; success \
-    codes may be set so that this one passes). The check's Host header is the NLB node's address and the listener's port: \
-    a 400, 404 or 421 often is a virtual host or an allow-list that does not know it; a 401 or 403, authentication on that \
-    path.";
-
-const PROXY_ADVICE: &str = "The NLB sends a proxy protocol v2 header in front of every connection and the application does \
-    not take it. Turn it on in the application (nginx: `listen {port} proxy_protocol`), or off in the target group \
-    (`aws elbv2 modify-target-group-attributes --target-group-arn ARN --attributes Key=proxy_protocol_v2.enabled,Value=false`).";
 
 /// Answered, but with a status that the default matcher refuses.
 fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
@@ -101,10 +91,16 @@ fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
         let summary = format!("{counted}, each after a proxy protocol v2 header");
         let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served((part.class, part.port), hit, code, (summary, PROXY_ADVICE), evidence));
+        return Some(served(
+            (part.class, part.port),
+            hit,
+            code,
+            (summary, case.facts().proxy_header(part.port)),
+            evidence,
+        ));
     }
     let code = (Code::ProbeHttpStatus, Confidence::Inferred);
-    Some(served((part.class, part.port), hit, code, (counted, STATUS_ADVICE), evidence))
+    Some(served((part.class, part.port), hit, code, (counted, case.facts().bad_status(status)), evidence))
 }
 
 /// The peer closed after it had waited in vain.
@@ -122,10 +118,6 @@ fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         case.evidence_seconds(),
         spoken(wait)
     );
-    let advice = "The application takes the connection and does not answer in time. Look for what the health check's path \
-                  waits for (a database, a lock, a pool of workers that is used up), let it answer without that, or give it \
-                  longer (`aws elbv2 modify-target-group --target-group-arn ARN --health-check-timeout-seconds N`; 6 s for \
-                  HTTP and 10 s for TCP and HTTPS where nobody set it).";
     let evidence = vec![
         Fact::count("probes_given_up", hit.failed, FactOrigin::Hook),
         Fact::count("probes_served", hit.of - hit.failed, FactOrigin::Hook),
@@ -135,7 +127,7 @@ fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         (part.class, part.port),
         hit,
         (Code::ProbeTimeout, Confidence::Proven),
-        (summary, advice),
+        (summary, case.facts().slow_answer()),
         evidence,
     ))
 }
@@ -164,7 +156,13 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
         let summary = format!("{counted}, behind a proxy protocol v2 header");
         let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served((part.class, part.port), hit, code, (summary, PROXY_ADVICE), evidence));
+        return Some(served(
+            (part.class, part.port),
+            hit,
+            code,
+            (summary, case.facts().proxy_header(part.port)),
+            evidence,
+        ));
     }
     // Of clients behind a node most may have sent something else, and then it is not about TLS.
     let is_about_tls = part.class != SourceClass::ClientViaNlb || 2 * tally.tls_openings >= hit.failed;
@@ -172,24 +170,22 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         evidence.push(Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook));
         let summary = format!("{counted}, after a TLS handshake was begun");
         let code = (Code::TlsMismatch, Confidence::Inferred);
-        return Some(served((part.class, part.port), hit, code, (summary, TLS_ADVICE), evidence));
+        return Some(served(
+            (part.class, part.port),
+            hit,
+            code,
+            (summary, case.facts().tls(part.port)),
+            evidence,
+        ));
     }
-    let advice = "The application takes the connection and closes or resets it once the first bytes came. In this order: it \
-                  may expect another opening than it gets (a proxy protocol header that the target group does not send, TLS \
-                  where the health check speaks plain HTTP: compare with `aws elbv2 describe-target-group-attributes` and the \
-                  application's listener), it may turn this peer or this Host header away, or its worker dies (read its log).";
     Some(served(
         (part.class, part.port),
         hit,
         (Code::AppReset, Confidence::Proven),
-        (counted, advice),
+        (counted, case.facts().reset(part.port)),
         evidence,
     ))
 }
-
-const TLS_ADVICE: &str = "Health check and application do not agree on TLS. Compare the health check's protocol (`aws elbv2 \
-    describe-target-groups`, HealthCheckProtocol) with what the application speaks on port {port}. An HTTPS health check \
-    needs TLS 1.2: an application that offers 1.3 only fails it.";
 
 /// The name of a TLS alert (RFC 8446 section 6).
 fn alert(description: u64) -> String {
@@ -237,7 +233,7 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         (group.class, group.port),
         hit,
         (Code::TlsMismatch, confidence),
-        (summary, TLS_ADVICE),
+        (summary, case.facts().tls(group.port)),
         evidence,
     ))
 }
@@ -267,7 +263,7 @@ fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         (group.class, group.port),
         hit,
         (Code::TlsMismatch, Confidence::Inferred),
-        (summary, TLS_ADVICE),
+        (summary, case.facts().tls(group.port)),
         evidence,
     ))
 }

@@ -33,10 +33,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
                 list(&sources),
                 if overturned { ", although --client-ip preserved was given" } else { "" },
             ),
-            advice: "A rule of the task lets in both or neither. A health check port of its own tells them apart, and so \
-                     do the inbound rules of the NLB's own group, which health checks ignore; what PrivateLink brings \
-                     carries a node's address whatever the setting."
-                .to_owned(),
+            advice: case.facts().shared_source(),
             evidence: vec![
                 Fact::count("probe_connections", probes, FactOrigin::Hook),
                 Fact::count("client_connections", clients, FactOrigin::Hook),

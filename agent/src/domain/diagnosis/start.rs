@@ -66,10 +66,7 @@ fn slow_start(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             group.port,
             if served > 0 { "; it is served now" } else { "" },
         ),
-        advice: "Give the service a grace period longer than its start (`aws ecs update-service --cluster CLUSTER --service \
-                 SERVICE --health-check-grace-period-seconds N`; it is 0 where nobody set it), or let the application listen \
-                 earlier. Without it ECS replaces the task before it can serve."
-            .to_owned(),
+        advice: case.facts().grace_period(),
         evidence: vec![
             Fact::count("syns_before_listening", refused, FactOrigin::Hook),
             Fact::count("connections_served", served, FactOrigin::Hook),

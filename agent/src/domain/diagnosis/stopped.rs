@@ -6,7 +6,8 @@ use crate::domain::{
     class::SourceClass,
     diagnosis::{
         Case, Expected, Kinds,
-        absence::{at_most, class, port, receives, with_candidates},
+        absence::{at_most, candidates, class, port, receives},
+        advice::Reach,
         list, other_port, spoken,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
@@ -20,10 +21,6 @@ const ALL_STOPPED: Duration = Duration::from_secs(120);
 
 /// When clients stop too, it looks like a deploy; a task that lives on this long was not deregistered.
 const WITHDRAWN: Duration = Duration::from_secs(300);
-
-/// Where clients of the nodes' own addresses are let in, health checks are, too.
-const SAME_ADDRESSES: &str = "Clients of the same addresses reach this port, so look first whether the target is still registered \
-    and which port is checked (`aws elbv2 describe-target-health`; `aws elbv2 describe-target-groups`, HealthCheckPort).";
 
 /// Whoever else goes on while nodes are silent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,14 +152,15 @@ fn fell_silent(
                 .to_owned()
         }
         (Code::ProbesWithdrawn, _) => {
-            format!("A deregistration or a deploy looks like this. If it is none: {}", with_candidates(case))
+            let candidates = candidates(case, Reach::All);
+            format!("A deregistration or a deploy looks like this. If it is none: {candidates}")
         }
-        (_, GoesOn::Node) => with_candidates(case),
-        (_, GoesOn::Clients) if by_behaviour => format!("{SAME_ADDRESSES} {}", with_candidates(case)),
-        _ => format!(
-            "Deregistered on purpose, or a security group, ACL or NLB was changed. {}",
-            with_candidates(case)
-        ),
+        (_, GoesOn::Node) => candidates(case, Reach::Some),
+        (_, GoesOn::Clients) if by_behaviour => candidates(case, Reach::SameAddresses),
+        _ => {
+            let candidates = candidates(case, Reach::All);
+            format!("Deregistered on purpose, or a security group, ACL or NLB was changed. {candidates}")
+        }
     };
     Some(Finding {
         code,

@@ -100,7 +100,8 @@ impl Target {
         let vpc = self.discovered.identity.vpc_networks.clone();
         let learning = settings.nlbs.is_empty().then(|| Learning::new(vpc, addresses.clone()));
         let watch = settings.watch(addresses, target.ports.clone());
-        let history = History::new(Watch { task_age: self.discovered.task_age(), ..watch });
+        let site = self.site();
+        let history = History::new(Watch { task_age: self.discovered.task_age(), site, ..watch });
         let mut watching = Watching::new(observer, sources, history, learning, recorder);
         if settings.listen.is_some() {
             watching.keep_totals();

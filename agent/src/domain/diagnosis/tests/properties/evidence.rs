@@ -217,6 +217,9 @@ fn no_finding_comes_without_its_evidence() {
                 assert!(is_proven(&finding, &readings), "seed {seed}: nothing proves {finding:#?}");
                 assert!(!finding.evidence.is_empty(), "seed {seed}: {finding:?}");
                 assert!(!finding.advice.is_empty(), "seed {seed}: {finding:?}");
+                let mut rules = finding.advice.lines().filter(|line| !line.contains("look: "));
+                let names_a_node = |line: &str| line.contains(A) || line.contains(B);
+                assert!(!rules.any(names_a_node), "seed {seed}: {finding:?}");
             }
         }
     }
