@@ -92,7 +92,7 @@ const ROWS: &[&str] = &[
     "privileges::",
     "node::a_fault_in_one",
     "joining::all_targets",
-    // One of them is about seldom clients, whose pace an emulated machine does not keep.
+    // Finds `clients_missing` on an emulated 6.1. Probably because fewer requests are sent there; that is not shown yet.
     "--skip",
     "more_near_misses::clients_come_seldom",
     "--skip",
