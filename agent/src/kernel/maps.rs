@@ -1,14 +1,9 @@
 //! Typed access to the programs' maps.
 
-use std::net::Ipv6Addr;
-
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
     drop::{DropKey, ElsewhereKey, Stray},
-    prefix::{
-        HUNT_STRAYS, IN_TRIE, LOOK_AT_OPENINGS, Prefix4, Prefix6, PrefixTable, REMEMBER, SCANNED_PREFIXES,
-        SlotRule,
-    },
+    prefix::{IN_TRIE, PrefixTable, SCANNED_PREFIXES, SlotRule},
     tally::{Loss, Manners, Tally},
 };
 use aya::{
@@ -21,11 +16,12 @@ use aya::{
 use ipnet::IpNet;
 
 use crate::{
-    domain::{
-        class::Role,
-        sources::{Source, SourceTable},
+    domain::sources::SourceTable,
+    kernel::{
+        prefixes::{prefix4, prefix6},
+        probe_table::ProbeTable,
+        senders::Senders,
     },
-    kernel::{probe_table::ProbeTable, senders::Senders},
 };
 
 /// A map is missing or refuses.
@@ -287,70 +283,6 @@ impl Maps {
     }
 }
 
-fn rule(source: &Source) -> SlotRule {
-    let remember = if source.is_shared() { REMEMBER } else { 0 };
-    // Whoever has a tally of its own without a role is watched for being a node. To another port a node that was only learned
-    // may send for any reason.
-    let look = match source.role {
-        Role::Client | Role::Own => 0,
-        Role::Node if source.is_named() => LOOK_AT_OPENINGS | HUNT_STRAYS,
-        Role::Node | Role::Other => LOOK_AT_OPENINGS,
-    };
-    SlotRule { slot: source.slot, host_mask: source.slots - 1, flags: remember | look }
-}
-
-fn prefix4(source: &Source) -> Option<Prefix4> {
-    let IpNet::V4(network) = source.network else { return None };
-    Some(Prefix4 {
-        network: network.network().to_bits(),
-        mask: network.netmask().to_bits(),
-        rule: rule(source),
-    })
-}
-
-fn prefix6(source: &Source) -> Option<Prefix6> {
-    let IpNet::V6(network) = source.network else { return None };
-    Some(Prefix6 { network: words(network.network()), mask: words(network.netmask()), rule: rule(source) })
-}
-
-fn words(address: Ipv6Addr) -> [u32; 4] {
-    let bits = address.to_bits();
-    [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
-}
-
 /// Keeps the bound visible where the maps are declared: values are copied as bytes.
 const fn _values_are_plain<T: Pod>() {}
 const _: () = _values_are_plain::<Tally>();
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::sources::Origin;
-
-    #[test]
-    fn prefixes_are_written_as_the_programs_compare_them() {
-        let mut sources = SourceTable::new(600);
-        for (text, role) in
-            [("10.0.1.0/24", Role::Node), ("fd00:1::17/128", Role::Node), ("10.0.0.0/8", Role::Client)]
-        {
-            sources
-                .add(text.parse().expect("a prefix"), role, Origin::Flag, std::time::Duration::ZERO)
-                .expect("room");
-        }
-        let mut table = PrefixTable::EMPTY;
-        for (index, prefix) in sources.iter().filter_map(prefix4).enumerate() {
-            table.v4[index] = prefix;
-            table.count4 += 1;
-        }
-        for (index, prefix) in sources.iter().filter_map(prefix6).enumerate() {
-            table.v6[index] = prefix;
-            table.count6 += 1;
-        }
-        let slot = |address: u32| table.rule4(address).slot_of(address);
-        assert_eq!(sources.label(slot(0x0a00_0117)), "10.0.1.23");
-        assert_eq!(sources.label(slot(0x0a01_0000)), "10.0.0.0/8");
-        assert_eq!(sources.label(slot(0x0b00_0000)), "any");
-        let v6 = table.rule6(&words("fd00:1::17".parse().expect("an address")));
-        assert_eq!(sources.label(v6.slot), "fd00:1::17");
-    }
-}

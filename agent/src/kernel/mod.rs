@@ -22,6 +22,7 @@ pub mod netlink;
 pub mod nftables;
 pub mod node;
 pub mod observer;
+mod prefixes;
 pub mod privileges;
 pub mod probe_table;
 mod procfs;

@@ -90,17 +90,22 @@ fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     if headers > 0 && status == 400 {
         evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
         let summary = format!("{counted}, each after a proxy protocol v2 header");
-        let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served(
-            (part.class, part.port),
-            hit,
-            code,
-            (summary, case.facts().proxy_header(part.port)),
-            evidence,
-        ));
+        return Some(header_refused(case, part, hit, summary, evidence));
     }
     let code = (Code::ProbeHttpStatus, Confidence::Inferred);
     Some(served((part.class, part.port), hit, code, (counted, case.facts().bad_status(status)), evidence))
+}
+
+/// The proxy protocol header in front of them is what the application does not take.
+fn header_refused(
+    case: &Case<'_>,
+    part: &Part<'_>,
+    hit: Hit,
+    summary: String,
+    evidence: Vec<Fact>,
+) -> Finding {
+    let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
+    served((part.class, part.port), hit, code, (summary, case.facts().proxy_header(part.port)), evidence)
 }
 
 /// The peer closed after it had waited in vain.
@@ -155,14 +160,7 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     if tally.answers.proxy_openings > 0 {
         evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
         let summary = format!("{counted}, behind a proxy protocol v2 header");
-        let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-        return Some(served(
-            (part.class, part.port),
-            hit,
-            code,
-            (summary, case.facts().proxy_header(part.port)),
-            evidence,
-        ));
+        return Some(header_refused(case, part, hit, summary, evidence));
     }
     // Of clients behind a node most may have sent something else, and then it is not about TLS.
     let is_about_tls = part.class != SourceClass::ClientViaNlb || 2 * tally.tls_openings >= hit.failed;

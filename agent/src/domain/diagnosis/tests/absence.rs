@@ -231,45 +231,6 @@ fn nobody_at_all_is_one_finding_and_not_two() {
     assert_eq!(story.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A, B]))]);
 }
 
-/// Ten intervals in which both nodes probe and clients come.
-fn settled() -> Story {
-    let mut story = Story::new();
-    story.probes(100, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-        story.serve(CLIENTS);
-    });
-    assert_eq!(story.conclusions(), []);
-    story
-}
-
-#[test]
-fn one_node_falls_silent_and_the_other_goes_on() {
-    let mut story = settled();
-    story.probes(30, |story| story.serve(NODE_B));
-    assert_eq!(story.conclusions(), []);
-    story.probes(1, |story| story.serve(NODE_B));
-    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
-}
-
-#[test]
-fn all_nodes_fall_silent_and_clients_go_on() {
-    let mut story = settled();
-    story.probes(31, |story| story.serve(CLIENTS));
-    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Suspected, nodes(&[A, B]))]);
-    story.probes(89, |story| story.serve(CLIENTS));
-    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
-}
-
-#[test]
-fn everybody_falls_silent_like_at_a_deploy() {
-    let mut story = settled();
-    story.pass(40, |_, _| {});
-    assert_eq!(story.conclusions(), [(Code::ProbesWithdrawn, Confidence::Inferred, nodes(&[A, B]))]);
-    story.pass(260, |_, _| {});
-    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
-}
-
 #[test]
 fn clients_that_must_come_are_missed_while_health_checks_arrive() {
     let both = |story: &mut Story| {
@@ -337,27 +298,4 @@ fn a_node_learned_in_a_large_prefix_stands_for_the_prefix() {
     story.sources.add(node, Role::Node, Origin::Learned, Duration::from_secs(1)).expect("room");
     story.probes(100, |story| story.serve(TallyKey { slot: 2, port: PORT }));
     assert_eq!(story.conclusions(), []);
-}
-
-/// However the last probes and the last clients lie to one another.
-#[test]
-fn nodes_and_clients_that_leave_together_are_withdrawn_and_nothing_else_is_said_at_any_time() {
-    for (earlier, ahead) in (0..10).flat_map(|earlier| (0..10).map(move |ahead| (earlier, ahead))) {
-        let mut story = Story::new();
-        story.history.watch.expect_clients = true;
-        let leaves = 100 + earlier;
-        story.pass(200, |story, second| {
-            if second + ahead < leaves {
-                story.serve(CLIENTS);
-            }
-            if second < leaves && second.is_multiple_of(10) {
-                story.serve(NODE_A);
-                story.serve(NODE_B);
-            }
-            let said = story.conclusions();
-            let wrong = said.iter().find(|(code, ..)| *code != Code::ProbesWithdrawn);
-            assert!(second < 40 || wrong.is_none(), "{earlier} {ahead} {second}: {said:?}");
-        });
-        assert_eq!(story.conclusions().len(), 1, "{earlier} {ahead}");
-    }
 }

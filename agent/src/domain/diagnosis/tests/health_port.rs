@@ -27,15 +27,6 @@ fn said(story: &mut Story, key: TallyKey) {
     story.tally(key).answers.http_answers += 1;
 }
 
-fn client(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).clients += 1;
-}
-
-fn class(story: &Story, key: TallyKey) -> &'static str {
-    story.history.class(key, &story.sources).name()
-}
-
 fn hints(story: &Story) -> Vec<String> {
     corrections(&story.case())
 }

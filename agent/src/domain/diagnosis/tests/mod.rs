@@ -18,6 +18,7 @@ mod rhythm;
 mod served;
 mod shared;
 mod shared_silence;
+mod silence;
 mod start;
 mod verdicts;
 
@@ -182,6 +183,29 @@ impl Story {
 
 fn listener(address: IpAddr) -> Listener {
     Listener { address, port: PORT, v6_only: false, backlog: 0, backlog_limit: 128 }
+}
+
+/// Both nodes, whose clients carry their address as far as anybody knows.
+fn shared() -> Story {
+    let mut story = Story::new();
+    story.history.watch.priors.client_ip = ClientIp::Auto;
+    story
+}
+
+/// A connection that behaved like a health check and was served.
+fn probe(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).probes_served += 1;
+}
+
+/// One that behaved like a client's.
+fn client(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).clients += 1;
+}
+
+fn class(story: &Story, key: TallyKey) -> &'static str {
+    story.history.class(key, &story.sources).name()
 }
 
 fn nodes(labels: &[&str]) -> Vec<String> {

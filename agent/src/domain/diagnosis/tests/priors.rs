@@ -7,11 +7,6 @@ fn corrected(story: &Story) -> Vec<String> {
     corrections(&Case { history: &story.history, sources: &story.sources, now: story.sample.at })
 }
 
-fn probe(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).probes_served += 1;
-}
-
 /// Both nodes probe this often, for so long.
 fn every(interval: u64, seconds: u64, given: Duration) -> Story {
     let mut story = Story::new();

@@ -2,23 +2,6 @@
 
 use super::*;
 
-/// Both nodes, whose clients carry their address as far as anybody knows.
-fn shared() -> Story {
-    let mut story = Story::new();
-    story.history.watch.priors.client_ip = ClientIp::Auto;
-    story
-}
-
-fn probe(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).probes_served += 1;
-}
-
-fn client(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).clients += 1;
-}
-
 /// Ten intervals in which both nodes probe, and clients come with their addresses.
 fn settled() -> Story {
     let mut story = shared();
@@ -31,10 +14,6 @@ fn settled() -> Story {
         }
     });
     story
-}
-
-fn class(story: &Story, key: TallyKey) -> &'static str {
-    story.history.class(key, &story.sources).name()
 }
 
 #[test]

@@ -2,23 +2,6 @@
 
 use super::*;
 
-/// Both nodes, whose clients carry their address as far as anybody knows.
-fn shared() -> Story {
-    let mut story = Story::new();
-    story.history.watch.priors.client_ip = ClientIp::Auto;
-    story
-}
-
-fn probe(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).probes_served += 1;
-}
-
-fn client(story: &mut Story, key: TallyKey) {
-    story.serve(key);
-    story.tally(key).clients += 1;
-}
-
 /// A connection that is established and does not end.
 fn open(story: &mut Story, key: TallyKey) {
     story.arrive(key);
