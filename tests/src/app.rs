@@ -14,7 +14,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{Netns, proxy_protocol};
+use crate::{Netns, proxy_protocol, wait};
 
 /// What a health check of the NLB calls itself.
 const USER_AGENT: &[u8] = b"ELB-HealthChecker";
@@ -184,7 +184,8 @@ fn accept_until(stopped: &AtomicBool, listener: &Socket, listen: Listen) {
 /// Answers one request; a peer that sends nothing and closes gets nothing.
 fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
     let mut proxy_protocol = listen.proxy_protocol;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    // Longer than any health check waits.
+    stream.set_read_timeout(Some(Duration::from_secs(2) * wait::pace()))?;
     let mut head = Vec::new();
     let mut buffer = [0; 2048];
     while proxy_protocol || !head.windows(4).any(|end| end == b"\r\n\r\n") {
