@@ -1,8 +1,8 @@
 //! What the kernel says of the descriptors that a process holds, and of the eBPF objects behind them.
 
-use std::{fmt, fs};
+use std::{fmt, fs, time::Duration};
 
-use crate::{Netns, shell};
+use crate::{Netns, shell, wait};
 
 /// The number behind this word in the fdinfo of each descriptor that has one.
 ///
@@ -75,8 +75,18 @@ impl Objects {
 }
 
 /// Ids of all objects of a kind, whoever holds them.
+///
+/// A link that somebody else is just creating has an id, and asking for it fails with EAGAIN until it is settled
+/// (`bpf_link_by_id`, kernel/bpf/syscall.c 6.1). bpftool gives up at such a one and lists nothing behind it.
 fn existing(namespace: &Netns, kind: &str) -> Vec<u64> {
-    let text = shell::run(namespace, "bpftool", &["-j", kind, "show"], "");
+    let list = || {
+        let output = shell::output(namespace, "bpftool", &["-j", kind, "show"], "");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_settled = !text.contains("Resource temporarily unavailable");
+        assert!(output.status.success() || !is_settled, "bpftool {kind} show: {}: {text}", output.status);
+        is_settled.then_some(text)
+    };
+    let text = wait::for_some("every link of the machine to be settled", Duration::from_secs(10), list);
     let answer: serde_json::Value = serde_json::from_str(&text).expect("bpftool answers in JSON");
     answer.as_array().into_iter().flatten().filter_map(|object| object["id"].as_u64()).collect()
 }

@@ -192,6 +192,7 @@ pub fn kernels(args: &Args) -> Result<()> {
             Err(error) => format!("{error:#}, after {took} s"),
         };
         summary.push(format!("kernel {version} ({}): {line}", kernel.release));
+        summary.extend(outcome.iter().flat_map(|report| report.failures().iter().cloned()));
         let failure = match outcome {
             Ok(report) => match report.failure(version) {
                 None => judge(known, &report).err(),
@@ -270,6 +271,8 @@ fn need_tools() -> Result<()> {
 fn static_cargo(args: &[&str]) -> Command {
     let mut command = workspace::cargo();
     command.args(args).args(["--locked", "--release", "--target", TARGET]);
+    // What the emulator adds to each instruction is far more than what these would take away, and they take minutes.
+    command.args(["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"]);
     command.arg("--target-dir").arg(workspace::root().join("target/static"));
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     command

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::domain::finding::{Finding, FindingKey};
+use crate::domain::finding::{Finding, FindingKey, Severity};
 
 /// Where in its life a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,6 +56,11 @@ impl Ledger {
         changes
     }
 
+    /// Whether this finding is open as a fault.
+    pub fn is_fault(&self, key: FindingKey) -> bool {
+        self.open.get(&key).is_some_and(|(_, finding)| finding.severity == Severity::Fault)
+    }
+
     /// The open findings, faults first, the surest first, and since when each is open.
     pub fn open(&self) -> Vec<(Duration, &Finding)> {
         let mut open: Vec<_> = self.open.values().map(|(since, finding)| (*since, finding)).collect();
@@ -71,7 +76,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         class::SourceClass,
-        finding::{Code, Confidence, Severity},
+        finding::{Code, Confidence},
         stage::{Place, Stage},
     };
 

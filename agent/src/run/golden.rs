@@ -87,8 +87,9 @@ impl Replay {
     fn conclude(&mut self) {
         let Some(history) = self.history.as_ref().filter(|_| self.is_due) else { return };
         let now = history.at();
-        let case = Case { history, sources: &self.sources, now };
-        for (state, finding) in self.ledger.update(now, diagnose(&case)) {
+        let case = Case { history, sources: &self.sources, now, open: &self.ledger };
+        let findings = diagnose(&case);
+        for (state, finding) in self.ledger.update(now, findings) {
             let Finding { code, severity, confidence, class, sources, .. } = &finding;
             writeln!(
                 self.transcript,
@@ -110,7 +111,7 @@ impl Replay {
     fn end(mut self) -> String {
         self.conclude();
         let history = self.history.as_ref().expect("a recording begins with what was watched");
-        let case = Case { history, sources: &self.sources, now: history.at() };
+        let case = Case { history, sources: &self.sources, now: history.at(), open: &self.ledger };
         let open: Vec<Finding> = self.ledger.open().into_iter().map(|(_, finding)| finding.clone()).collect();
         let verdict = judge(&case, &open, &self.blind_spots);
         let state = verdict.state.name();

@@ -252,7 +252,7 @@ impl Watching {
     }
 
     fn case(&self, now: Duration) -> Case<'_> {
-        Case { history: &self.history, sources: &self.sources, now }
+        Case { history: &self.history, sources: &self.sources, now, open: &self.ledger }
     }
 
     /// Everything there is to report, about the time since the oldest snapshot up to the latest look.

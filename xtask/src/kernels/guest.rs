@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::archive::Archive;
 use super::fetch::Kernel;
-use super::machine::{BOOTED, EXITED};
+use super::machine::{AGAIN, BOOTED, EXITED};
 use super::modules;
 use super::record::{AGENT as AGENT_MARK, ROW};
 use crate::{cmd, host};
@@ -23,6 +23,10 @@ const SLOW: &str = "LAB_PACE=4 LAB_FLOOD=40000";
 
 /// Where its rows leave what they showed.
 const SCENARIOS: &str = "/tmp/scenarios";
+
+/// So many rows that failed beside others are run once more, one after the other. Where two emulated CPUs carry four rows at
+/// once, one of some hundred may miss its moment; a fault of the agent fails again.
+const ALONE: usize = 4;
 
 /// What the agent of the guest is asked by itself, for hooks and blind spots.
 pub const AGENT: [&str; 2] = [
@@ -105,9 +109,15 @@ mkdir -p /run/netns
 echo \"{BOOTED} $(uname -r)\"
 export HOME=/root TERM=dumb NO_COLOR=1 AGENT_BIN=/agent {SLOW} LAB_SCENARIOS={SCENARIOS}
 cd /tmp
-/test{args} </dev/null
-code=$?
-[ $code = 0 ] || {{ echo 'last words of the kernel:'; dmesg | tail -n 40; }}
+{{ /test{args} </dev/null; echo $? >/tmp/code; }} 2>&1 | tee /tmp/printed
+code=$(cat /tmp/code)
+failed=$(sed -n 's/^test \\(.*\\) \\.\\.\\. FAILED$/\\1/p' /tmp/printed)
+if [ $code != 0 ] && [ -n \"$failed\" ] && [ $(echo $failed | wc -w) -le {ALONE} ]; then
+    echo \"{AGAIN} \"$failed
+    /test --exact --test-threads=1 $failed </dev/null
+    code=$?
+fi
+[ $code = 0 ] || {{ echo 'last words of the kernel:'; dmesg | grep -v 'link becomes ready' | tail -n 20; }}
 cat {SCENARIOS}/* 2>/dev/null | while read -r row; do echo \"{ROW} $row\"; done
 {agent}while read -r line; do echo \"{AGENT_MARK} $line\"; done </tmp/agent.jsonl
 echo \"{EXITED} $code\"
@@ -126,6 +136,6 @@ mod tests {
         let first = script.find("insmod /modules/nfnetlink.ko").unwrap();
         let second = script.find("insmod /modules/nf_tables.ko").unwrap();
         assert!(first < second);
-        assert!(script.contains("\n/test --exact 'a b' </dev/null\n"));
+        assert!(script.contains("{ /test --exact 'a b' </dev/null; echo $? >/tmp/code; }"));
     }
 }

@@ -18,15 +18,30 @@ pub const BOOTED: &str = "KERNELS-BOOTED";
 /// The guest prints this and the exit code of the test.
 pub const EXITED: &str = "KERNELS-EXIT";
 
+/// The guest prints this and the names of the rows that it runs once more.
+pub const AGAIN: &str = "KERNELS-AGAIN";
+
+/// What libtest prints over the output of a test that failed.
+const FAILED: &str = "---- ";
+
+/// Lines of each failed test that are repeated, and characters of each.
+const REPEATED: (usize, usize) = (12, 300);
+
 /// How a machine ended.
 #[derive(Debug)]
 pub struct Report {
     boot: Duration,
     code: i32,
     lines: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Report {
+    /// What failed and how it begins to say why: to be repeated at the end, where a reader of a long log looks.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
     /// What the agent of the guest said when it was asked by itself.
     pub fn agent(&self) -> impl Iterator<Item = &str> {
         self.behind(AGENT)
@@ -101,6 +116,8 @@ fn watch(lines: &Receiver<String>, began: Instant, limit: Duration) -> Result<Re
     let mut boot = None;
     let mut code = None;
     let mut kept = Vec::new();
+    let mut failures = Vec::new();
+    let mut to_repeat = 0;
     loop {
         // Once it has said all there is to say, switching itself off takes a moment or does not matter.
         let patience = limit.saturating_sub(began.elapsed());
@@ -112,6 +129,16 @@ fn watch(lines: &Receiver<String>, began: Instant, limit: Duration) -> Result<Re
                     continue;
                 }
                 println!("{line}");
+                if line.contains(AGAIN) {
+                    failures.push(line.clone());
+                }
+                if line.starts_with(FAILED) {
+                    to_repeat = REPEATED.0;
+                }
+                if to_repeat > 0 && !line.is_empty() {
+                    failures.push(line.chars().take(REPEATED.1).collect());
+                    to_repeat -= 1;
+                }
                 if line.contains(BOOTED) {
                     boot = Some(began.elapsed());
                 }
@@ -126,7 +153,7 @@ fn watch(lines: &Receiver<String>, began: Instant, limit: Duration) -> Result<Re
     }
     let Some(boot) = boot else { bail!("the kernel did not reach its first process, see its console above") };
     let Some(code) = code else { bail!("the kernel stopped before the test ended, see its console above") };
-    Ok(Report { boot, code, lines: kept })
+    Ok(Report { boot, code, lines: kept, failures })
 }
 
 /// The code on the guest's last line. A message of the kernel may stand before it on the same line.
@@ -152,6 +179,17 @@ mod tests {
         assert_eq!(report.rows().collect::<Vec<_>>(), ["| fault |"]);
         assert_eq!(report.agent().count(), 0);
         assert!(report.failure("6.1").is_some());
+    }
+
+    #[test]
+    fn what_failed_is_kept_to_be_said_last() {
+        let report = console(
+            "KERNELS-BOOTED 6.1\r\ntest a ... FAILED\r\nfailures:\r\n\r\n---- a stdout ----\r\nwaited in vain\r\n\
+             KERNELS-EXIT 101\r\n",
+        )
+        .unwrap();
+        assert_eq!(report.failures()[..2], ["---- a stdout ----", "waited in vain"]);
+        assert!(console("KERNELS-BOOTED 6.1\r\nKERNELS-EXIT 0\r\n").unwrap().failures().is_empty());
     }
 
     #[test]

@@ -156,9 +156,14 @@ fn happened_behind(case: &Case<'_>, group: &Group<'_>) -> bool {
 /// One drop in so many is worth knowing, and no reason to wake somebody up.
 const RARE: u64 = 100;
 
+/// What was a fault becomes a note at half that share only: a share that lies at the border would wake somebody up with each
+/// packet.
+const RARE_AGAIN: u64 = 2 * RARE;
+
 /// A fault, unless it is rare.
-pub const fn severity(hit: &Hit) -> Severity {
-    if hit.failed * RARE < hit.of { Severity::Note } else { Severity::Fault }
+pub fn severity(case: &Case<'_>, code: Code, group: &Group<'_>, hit: &Hit) -> Severity {
+    let rare = if case.open.is_fault((code, Some(group.port), group.class)) { RARE_AGAIN } else { RARE };
+    if hit.failed * rare < hit.of { Severity::Note } else { Severity::Fault }
 }
 
 /// The finding about a kind of drop that hits a group.
@@ -167,7 +172,7 @@ pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Fin
     let reasons = reasons(case, group, |dropped, meaning| dropped == kind.dropped && meaning == kind.meaning);
     Finding {
         code: kind.code,
-        severity: severity(&hit),
+        severity: severity(case, kind.code, group, &hit),
         confidence: Confidence::Proven,
         class: group.class,
         port: Some(group.port),

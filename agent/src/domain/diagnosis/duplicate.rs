@@ -36,7 +36,7 @@ fn on_open_connections(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     }
     Some(Finding {
         code: Code::DuplicateTuple,
-        severity: admission::severity(&hit),
+        severity: admission::severity(case, Code::DuplicateTuple, group, &hit),
         confidence: Confidence::Proven,
         class: group.class,
         port: Some(group.port),

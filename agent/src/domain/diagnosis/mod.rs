@@ -1,4 +1,4 @@
-//! From evidence and time to findings. Pure: the same history at the same moment gives the same findings.
+//! From evidence and time to findings. Pure: the same history at the same moment, after the same findings, gives the same.
 //!
 //! One file per stage that is not reached; [`precedence`] removes what a more specific cause explains.
 
@@ -32,6 +32,7 @@ use crate::domain::{
     class::{Role, SourceClass},
     finding::{Confidence, Finding},
     history::{GRACE, History, Trouble},
+    ledger::Ledger,
     reason::Meaning,
     sample::TallyKey,
     sources::SourceTable,
@@ -54,6 +55,8 @@ pub struct Case<'a> {
     pub sources: &'a SourceTable,
     /// The moment.
     pub now: Duration,
+    /// What was concluded before: what it takes to end a fault is not what it takes to begin one.
+    pub open: &'a Ledger,
 }
 
 /// The sources of one class on one port.

@@ -146,7 +146,7 @@ fn conntrack_full(case: &Case<'_>, group: &Group<'_>, full: &FullTable, hit: Hit
     let port = group.port;
     Finding {
         code: Code::ConntrackFull,
-        severity: admission::severity(&hit),
+        severity: admission::severity(case, Code::ConntrackFull, group, &hit),
         confidence: if full.explains_all() { Confidence::Proven } else { Confidence::Suspected },
         class: group.class,
         port: Some(port),

@@ -65,6 +65,26 @@ fn one_in_a_hundred_is_worth_knowing_and_no_fault() {
 }
 
 #[test]
+fn what_is_a_fault_becomes_a_note_at_half_the_share_only() {
+    let mut story = Story::new();
+    let severity = |story: &mut Story, served: u64| {
+        story.probes(30, |story| {
+            (0..served).for_each(|_| story.serve(CLIENTS));
+            all_is_well(story);
+            story.drop(CLIENTS, "TCP_INVALID_SYN");
+        });
+        let findings = story.findings();
+        story.ledger.update(story.sample.at, findings);
+        story.ledger.open()[0].1.severity
+    };
+    assert_eq!(severity(&mut story, 150), Severity::Note);
+    assert_eq!(severity(&mut story, 50), Severity::Fault);
+    assert_eq!(severity(&mut story, 150), Severity::Fault);
+    assert_eq!(severity(&mut story, 250), Severity::Note);
+    assert_eq!(severity(&mut story, 150), Severity::Note);
+}
+
+#[test]
 fn other_decisions_of_tcp_about_a_syn_are_not_taken_for_it() {
     let mut story = Story::new();
     story.probes(30, |story| {

@@ -131,9 +131,7 @@ fn no_route_back_is_proven_by_counters_that_grow_without_overflows() {
 
 #[test]
 fn a_syn_without_a_route_back_is_named_at_a_second_look() {
-    let wants = |story: &Story| {
-        wants_second_look(&Case { history: &story.history, sources: &story.sources, now: story.sample.at })
-    };
+    let wants = |story: &Story| wants_second_look(&story.case());
     let mut story = Story::new();
     story.probes(40, |story| {
         story.serve(NODE_A);

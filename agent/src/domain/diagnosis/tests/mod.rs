@@ -35,6 +35,7 @@ use crate::domain::{
     finding::{Code, Confidence, Finding, Severity},
     history::{History, Watch},
     host_counters::HostCounters,
+    ledger::Ledger,
     reason::Reason,
     rules::{Rule, Rules},
     sample::{BlindSpot, Listener, Sample, TallyKey},
@@ -56,6 +57,7 @@ struct Story {
     history: History,
     sources: SourceTable,
     sample: Sample,
+    ledger: Ledger,
 }
 
 impl Story {
@@ -98,7 +100,7 @@ impl Story {
         };
         let mut history = History::new(watch);
         history.observe(sample.clone(), &sources);
-        Self { history, sources, sample }
+        Self { history, sources, sample, ledger: Ledger::default() }
     }
 
     /// Lets seconds pass; `each` is called in every one of them, with its number.
@@ -161,7 +163,7 @@ impl Story {
     }
 
     fn case(&self) -> Case<'_> {
-        Case { history: &self.history, sources: &self.sources, now: self.sample.at }
+        Case { history: &self.history, sources: &self.sources, now: self.sample.at, open: &self.ledger }
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::{diagnosis::corrections, health::Protocol};
 
 fn corrected(story: &Story) -> Vec<String> {
-    corrections(&Case { history: &story.history, sources: &story.sources, now: story.sample.at })
+    corrections(&story.case())
 }
 
 /// Both nodes probe this often, for so long.
