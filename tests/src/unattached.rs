@@ -11,6 +11,7 @@ use agent::{
         facts::KernelFacts,
         maps::Maps,
         programs::{EGRESS, INGRESS, Programs, Sizes},
+        source_maps,
     },
 };
 use agent_common::{config::Target, tally::Tally};
@@ -50,8 +51,9 @@ impl Unattached {
         // No namespace has the number zero, so the tracepoints count nothing meanwhile.
         let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
         let capacity = sources.capacity();
+        let nodes = source_maps::nodes(&sources);
         let sizes =
-            Sizes { slots: capacity, ports: 1, drops: 16, probes: 16, trie4: capacity, trie6: capacity };
+            Sizes { slots: capacity, ports: 1, drops: 16, probes: 16, nodes, trie4: capacity, trie6: capacity };
         let mut programs = Programs::load(&target, &sizes, facts.usable(), false)?;
         let mut maps = Maps::take(&mut programs.object, 1)?;
         maps.write_ports(&[port], &[])?;

@@ -3,24 +3,19 @@
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
     drop::{DropKey, ElsewhereKey, Stray},
-    prefix::{IN_TRIE, PrefixTable, SCANNED_PREFIXES, SlotRule},
     tally::{Loss, Manners, Tally},
 };
 use aya::{
     Ebpf, Pod,
-    maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap,
-        lpm_trie::{Key, LpmTrie},
-    },
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
-use ipnet::IpNet;
 
 use crate::{
     domain::sources::SourceTable,
     kernel::{
-        prefixes::{prefix4, prefix6},
         probe_table::ProbeTable,
         senders::Senders,
+        source_maps::SourceMaps,
     },
 };
 
@@ -40,6 +35,10 @@ pub enum MapAccessError {
     },
 }
 
+/// Sections of globals that the programs read, each a map of one value.
+const PORTS: &str = ".bss.ports";
+const CONTROL: &str = ".data.control";
+
 /// The maps of one target.
 pub struct Maps {
     tallies: PerCpuArray<MapData, Tally>,
@@ -54,9 +53,7 @@ pub struct Maps {
     pub probes: ProbeTable,
     ports: Array<MapData, PortTable>,
     control: Array<MapData, Control>,
-    prefixes: Array<MapData, PrefixTable>,
-    trie4: LpmTrie<MapData, [u8; 4], SlotRule>,
-    trie6: LpmTrie<MapData, [u8; 16], SlotRule>,
+    sources: SourceMaps,
     state: Control,
     port_count: u32,
 }
@@ -104,12 +101,10 @@ impl Maps {
             loss: take(object, "LOSS")?,
             senders: Senders::take(object)?,
             probes: ProbeTable::take(object)?,
-            ports: take(object, "PORTS")?,
-            control: take(object, "CONTROL")?,
-            prefixes: take(object, "PREFIXES")?,
-            trie4: take(object, "TRIE4")?,
-            trie6: take(object, "TRIE6")?,
-            state: Control::default(),
+            ports: take(object, PORTS)?,
+            control: take(object, CONTROL)?,
+            sources: SourceMaps::take(object)?,
+            state: Control::EMPTY,
             port_count,
         })
     }
@@ -129,7 +124,7 @@ impl Maps {
         for (index, port) in ports.iter().enumerate() {
             table.entries[*port as usize] = index as u8 + 1;
         }
-        self.ports.set(0, *table, 0).map_err(at("PORTS"))
+        self.ports.set(0, *table, 0).map_err(at(PORTS))
     }
 
     /// Puts a table of sources in force, in one step as far as packets are concerned.
@@ -138,32 +133,11 @@ impl Maps {
     ///
     /// When the kernel refuses.
     pub fn write_sources(&mut self, sources: &SourceTable) -> Result<(), MapAccessError> {
-        let mut table = Box::new(PrefixTable::EMPTY);
-        let v4: Vec<_> = sources.iter().filter_map(|source| Some((prefix4(source)?, source))).collect();
-        let v6: Vec<_> = sources.iter().filter_map(|source| Some((prefix6(source)?, source))).collect();
-        if v4.len() <= SCANNED_PREFIXES {
-            table.count4 = v4.len() as u32;
-            table.v4.iter_mut().zip(&v4).for_each(|(entry, (prefix, _))| *entry = *prefix);
-        } else {
-            table.count4 = IN_TRIE;
-            for (prefix, source) in &v4 {
-                let key = Key::new(u32::from(source.network.prefix_len()), prefix.network.to_be_bytes());
-                self.trie4.insert(&key, prefix.rule, 0).map_err(at("TRIE4"))?;
-            }
-        }
-        if v6.len() <= SCANNED_PREFIXES {
-            table.count6 = v6.len() as u32;
-            table.v6.iter_mut().zip(&v6).for_each(|(entry, (prefix, _))| *entry = *prefix);
-        } else {
-            table.count6 = IN_TRIE;
-            for (prefix, source) in &v6 {
-                let IpNet::V6(network) = source.network else { continue };
-                let key = Key::new(u32::from(network.prefix_len()), network.network().octets());
-                self.trie6.insert(&key, prefix.rule, 0).map_err(at("TRIE6"))?;
-            }
-        }
         let next = 1 - self.state.active_table;
-        self.prefixes.set(next, *table, 0).map_err(at("PREFIXES"))?;
+        let mut roots = self.state.roots;
+        roots[next as usize] = self.sources.write(next, sources)?;
+        // In two steps, because the kernel copies the words of a value in no order that it promises.
+        self.write_control(Control { roots, ..self.state })?;
         self.write_control(Control { active_table: next, ..self.state })
     }
 
@@ -197,7 +171,7 @@ impl Maps {
     }
 
     fn write_control(&mut self, state: Control) -> Result<(), MapAccessError> {
-        self.control.set(0, state, 0).map_err(at("CONTROL"))?;
+        self.control.set(0, state, 0).map_err(at(CONTROL))?;
         self.state = state;
         Ok(())
     }

@@ -32,5 +32,7 @@ pub mod rights;
 pub mod rule_reader;
 pub mod senders;
 pub mod sockets;
+pub mod source_maps;
+mod strides;
 pub mod tallies;
 mod tcx;

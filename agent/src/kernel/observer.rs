@@ -27,6 +27,7 @@ use crate::{
         reading::Reading,
         rule_reader::{self, RuleReader},
         senders::Senders,
+        source_maps,
         tallies,
     },
 };
@@ -131,6 +132,7 @@ impl Observer {
             ports: port_count,
             drops: options.drop_entries,
             probes: options.probe_entries,
+            nodes: source_maps::nodes(sources),
             trie4: sources.capacity(),
             trie6: sources.capacity(),
         };
