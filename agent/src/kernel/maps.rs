@@ -12,11 +12,7 @@ use aya::{
 
 use crate::{
     domain::sources::SourceTable,
-    kernel::{
-        probe_table::ProbeTable,
-        senders::Senders,
-        source_maps::SourceMaps,
-    },
+    kernel::{probe_table::ProbeTable, senders::Senders, source_maps::SourceMaps},
 };
 
 /// A map is missing or refuses.

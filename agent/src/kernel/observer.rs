@@ -27,8 +27,7 @@ use crate::{
         reading::Reading,
         rule_reader::{self, RuleReader},
         senders::Senders,
-        source_maps,
-        tallies,
+        source_maps, tallies,
     },
 };
 

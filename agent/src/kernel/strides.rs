@@ -35,7 +35,14 @@ impl Strides {
         Some(strides)
     }
 
-    fn insert(&mut self, network: Ipv4Net, common_bytes: u32, rule: Entry, first: u32, most: usize) -> Option<()> {
+    fn insert(
+        &mut self,
+        network: Ipv4Net,
+        common_bytes: u32,
+        rule: Entry,
+        first: u32,
+        most: usize,
+    ) -> Option<()> {
         let bytes = network.network().octets();
         let length = u32::from(network.prefix_len());
         // Where the entry stands that is being looked at: the root's, or one of a node.
@@ -132,7 +139,9 @@ mod tests {
         ] {
             let prefixes = named(&texts);
             let strides = Strides::build(&prefixes, 5, 64).expect("room");
-            for text in ["10.0.1.23", "10.0.1.24", "10.0.1.200", "10.0.2.1", "10.16.0.0", "11.0.0.0", "10.15.255.255"] {
+            for text in
+                ["10.0.1.23", "10.0.1.24", "10.0.1.200", "10.0.2.1", "10.16.0.0", "11.0.0.0", "10.15.255.255"]
+            {
                 let address = text.parse().expect("an address");
                 assert_eq!(look(&strides, address, 5), slowly(&prefixes, address), "{text}");
             }
@@ -141,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_all_begin_with_takes_no_step() {
-        let strides = Strides::build(&named(&["10.0.1.23/32", "10.0.2.31/32", "10.0.16.0/20"]), 0, 64).expect("room");
+        let strides =
+            Strides::build(&named(&["10.0.1.23/32", "10.0.2.31/32", "10.0.16.0/20"]), 0, 64).expect("room");
         assert_eq!((strides.root.mask, strides.root.shift), (0xffff_0000, 8));
         assert_eq!(strides.nodes.len(), 3, "one for the third byte, two for the fourth");
         assert_eq!(look(&strides, Ipv4Addr::new(10, 1, 1, 23), 0), SlotRule::OTHER);
