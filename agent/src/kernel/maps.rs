@@ -1,5 +1,7 @@
 //! Typed access to the programs' maps.
 
+use std::collections::BTreeMap;
+
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
     drop::{DropKey, ElsewhereKey, Stray},
@@ -12,7 +14,7 @@ use aya::{
 
 use crate::{
     domain::sources::SourceTable,
-    kernel::{probe_table::ProbeTable, senders::Senders, source_maps::SourceMaps},
+    kernel::{batch::Batched, probe_table::ProbeTable, senders::Senders, source_maps::SourceMaps},
 };
 
 /// A map is missing or refuses.
@@ -37,8 +39,8 @@ const CONTROL: &str = ".data.control";
 
 /// The maps of one target.
 pub struct Maps {
-    tallies: PerCpuArray<MapData, Tally>,
-    manners: PerCpuArray<MapData, Manners>,
+    tallies: Batched<Tally>,
+    manners: Batched<Manners>,
     drops: PerCpuHashMap<MapData, DropKey, u64>,
     elsewhere: HashMap<MapData, ElsewhereKey, u64>,
     strays: HashMap<MapData, ElsewhereKey, Stray>,
@@ -52,6 +54,16 @@ pub struct Maps {
     sources: SourceMaps,
     state: Control,
     port_count: u32,
+}
+
+/// So many entries are read one by one.
+const FEW: usize = 8;
+
+/// What all CPUs counted together.
+fn sum<T: Default>(per_cpu: &[T], add: impl Fn(&mut T, &T)) -> T {
+    let mut sum = T::default();
+    per_cpu.iter().for_each(|one| add(&mut sum, one));
+    sum
 }
 
 pub(super) fn take<T>(object: &mut Ebpf, name: &'static str) -> Result<T, MapAccessError>
@@ -89,8 +101,8 @@ impl Maps {
     /// When one is missing or of another kind.
     pub fn take(object: &mut Ebpf, port_count: u32) -> Result<Self, MapAccessError> {
         Ok(Self {
-            tallies: take(object, "TALLIES")?,
-            manners: take(object, "MANNERS")?,
+            tallies: Batched::take(object, "TALLIES")?,
+            manners: Batched::take(object, "MANNERS")?,
             drops: take(object, "DROPS")?,
             elsewhere: take(object, "ELSEWHERE")?,
             strays: take(object, "STRAYS")?,
@@ -178,32 +190,39 @@ impl Maps {
     ///
     /// When the kernel refuses.
     pub fn tally(&self, slot: u32, port_index: u32) -> Result<Tally, MapAccessError> {
-        let index = slot * self.port_count + port_index;
-        let per_cpu = self.tallies.get(&index, 0).map_err(at("TALLIES"))?;
-        let mut sum = Tally::default();
-        for tally in per_cpu.iter() {
-            sum.arrived += tally.arrived;
-            sum.answered += tally.answered;
-            sum.cookies += tally.cookies;
-            sum.refused += tally.refused;
-            sum.synack_retransmits += tally.synack_retransmits;
-            sum.established += tally.established;
-            sum.served += tally.served;
-            sum.unserved += tally.unserved;
-        }
-        Ok(sum)
+        Ok(sum(&self.tallies.one(slot * self.port_count + port_index)?, Tally::add))
     }
 
-    /// How the connections of a slot and a port index behaved, summed over the CPUs.
+    /// Tallies and manners of the first `slots`, by slot and port index and summed over the CPUs, of those that counted
+    /// something.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn manners(&self, slot: u32, port_index: u32) -> Result<Manners, MapAccessError> {
-        let per_cpu = self.manners.get(&(slot * self.port_count + port_index), 0).map_err(at("MANNERS"))?;
-        let mut sum = Manners::default();
-        per_cpu.iter().for_each(|one| sum.add(one));
-        Ok(sum)
+    pub fn counted(&self, slots: u32) -> Result<Vec<((u32, u32), Tally, Manners)>, MapAccessError> {
+        let mut tallies = Vec::new();
+        self.tallies.each(slots * self.port_count, |index, per_cpu| {
+            let tally = sum(per_cpu, Tally::add);
+            if tally != Tally::default() {
+                tallies.push((index, tally));
+            }
+        })?;
+        let Some((last, _)) = tallies.last() else { return Ok(Vec::new()) };
+        let mut manners = BTreeMap::new();
+        if tallies.len() > FEW {
+            self.manners.each(last + 1, |index, per_cpu| {
+                manners.insert(index, sum(per_cpu, Manners::add));
+            })?;
+        } else {
+            for (index, _) in &tallies {
+                manners.insert(*index, sum(&self.manners.one(*index)?, Manners::add));
+            }
+        }
+        let with_manners = tallies.into_iter().map(|(index, tally)| {
+            let key = (index / self.port_count, index % self.port_count);
+            (key, tally, manners.get(&index).copied().unwrap_or_default())
+        });
+        Ok(with_manners.collect())
     }
 
     /// All counted drops, summed over the CPUs.

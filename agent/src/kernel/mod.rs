@@ -7,6 +7,7 @@
 
 pub mod attach;
 pub mod attached;
+mod batch;
 pub mod btf;
 pub mod clsact;
 pub mod counters;

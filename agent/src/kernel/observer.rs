@@ -24,7 +24,7 @@ use crate::{
         nftables,
         procfs::read_text,
         programs::{LoadError, Programs, Sizes},
-        reading::Reading,
+        reading::{Reader, Reading},
         rule_reader::{self, RuleReader},
         senders::Senders,
         source_maps, tallies,
@@ -98,6 +98,8 @@ pub struct Observer {
     allowances: AllowanceReader,
     lost_sources: u64,
     rules: RuleReader,
+    reader: Reader,
+    recursion_misses: u64,
     blind_spots: Vec<BlindSpot>,
     others: Vec<String>,
 }
@@ -164,6 +166,8 @@ impl Observer {
             allowances: AllowanceReader::default(),
             lost_sources: 0,
             rules: RuleReader::default(),
+            reader: Reader::default(),
+            recursion_misses: 0,
             blind_spots,
             others,
         })
@@ -255,6 +259,9 @@ impl Observer {
             log.flush();
         }
         let (reading, rules) = self.reading_and_rules(began, sources)?;
+        if self.reader.is_fresh() {
+            self.recursion_misses = self.count_recursion_misses();
+        }
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -281,7 +288,7 @@ impl Observer {
                 elsewhere: loss.elsewhere,
                 strays: loss.strays,
                 probes: loss.probes,
-                recursion_misses: self.recursion_misses(),
+                recursion_misses: self.recursion_misses,
                 sources: self.lost_sources,
                 output_lines: 0,
                 shipping_lines: 0,
@@ -295,9 +302,9 @@ impl Observer {
         sources: &SourceTable,
     ) -> Result<(Reading, Option<Rules>), ObserveError> {
         let own_program = self.programs.ingress_id();
-        let Self { maps, facts, target, allowances, rules, .. } = self;
+        let Self { maps, facts, target, allowances, rules, reader, .. } = self;
         let reading = || {
-            Reading::take(target, own_program, began, allowances, || {
+            reader.take(target, own_program, began, allowances, || {
                 tallies::read(maps, facts, &target.ports, sources)
             })
         };
@@ -310,7 +317,7 @@ impl Observer {
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls
     /// tracepoints only (`__bpf_trace_run`, kernel/trace/bpf_trace.c, v6.1).
-    fn recursion_misses(&self) -> u64 {
+    fn count_recursion_misses(&self) -> u64 {
         let misses = |descriptor: RawFd| {
             let text = read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
