@@ -14,7 +14,7 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
-        attached,
+        attached, counters,
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
@@ -102,6 +102,7 @@ pub struct Observer {
     recursion_misses: u64,
     blind_spots: Vec<BlindSpot>,
     others: Vec<String>,
+    baseline: Sample,
 }
 
 impl Observer {
@@ -153,6 +154,9 @@ impl Observer {
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         let others = target.namespace.run(|| attached::others(&name, index))?;
+        // What the namespace counted before the first SYN is nobody's: growth is told from here on.
+        let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
+        let baseline = Sample { host, conntrack, ..Sample::default() };
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         memory::give_back();
@@ -170,6 +174,7 @@ impl Observer {
             recursion_misses: 0,
             blind_spots,
             others,
+            baseline,
         })
     }
 
@@ -200,6 +205,11 @@ impl Observer {
     /// Programs and filters of somebody else on the interface, as they were when this began to watch.
     pub fn others(&self) -> &[String] {
         &self.others
+    }
+
+    /// Counters of the namespace as they were before anything was counted of a watched port.
+    pub const fn baseline(&self) -> &Sample {
+        &self.baseline
     }
 
     /// Whether neither arriving SYNs nor leaving SYN-ACKs can be seen.

@@ -33,10 +33,9 @@ const PREFIXES: u8 = 16;
 
 const WHY_MISS: &str = "A miss reads the frame's type, the protocol, both header lengths with their bounds, and the flags, \
     each with the checks that the verifier wants, before it can be sure; the empty program reads nothing.";
-const WHY_SYN: &str = "Prefixes are compared one by one, longest first: the last of 16 pays for all in front of it. Three array \
-    look-ups (control, table, tally) and the port table in memory are the rest.";
-const WHY_CUSTOMARY: &str =
-    "Both designs read the same headers; what the scan saves against the trie is less than the rest.";
+const WHY_SYN: &str = "A step of the search for each byte in which the 16 addresses differ (three here), and the look-up of the \
+    tally of this CPU, are array look-ups with their bounds; each keeps the CPU's registers from being used across it.";
+const WHY_CUSTOMARY: &str = "Both designs read the same headers.";
 
 /// One packet, the program it is given to, and what it may cost beyond an empty program.
 struct Case {
