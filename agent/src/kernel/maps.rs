@@ -56,6 +56,18 @@ pub struct Maps {
     port_count: u32,
 }
 
+/// What one slot and port counted, on all CPUs.
+pub struct Counted {
+    /// Slot.
+    pub slot: u32,
+    /// Index of the port.
+    pub port_index: u32,
+    /// Handshakes.
+    pub tally: Tally,
+    /// How connections behaved.
+    pub manners: Manners,
+}
+
 /// So many entries are read one by one.
 const FEW: usize = 8;
 
@@ -193,13 +205,12 @@ impl Maps {
         Ok(sum(&self.tallies.one(slot * self.port_count + port_index)?, Tally::add))
     }
 
-    /// Tallies and manners of the first `slots`, by slot and port index and summed over the CPUs, of those that counted
-    /// something.
+    /// Tallies and manners of the first `slots`, summed over the CPUs, of those that counted something.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn counted(&self, slots: u32) -> Result<Vec<((u32, u32), Tally, Manners)>, MapAccessError> {
+    pub fn counted(&self, slots: u32) -> Result<Vec<Counted>, MapAccessError> {
         let mut tallies = Vec::new();
         self.tallies.each(slots * self.port_count, |index, per_cpu| {
             let tally = sum(per_cpu, Tally::add);
@@ -218,9 +229,11 @@ impl Maps {
                 manners.insert(*index, sum(&self.manners.one(*index)?, Manners::add));
             }
         }
-        let with_manners = tallies.into_iter().map(|(index, tally)| {
-            let key = (index / self.port_count, index % self.port_count);
-            (key, tally, manners.get(&index).copied().unwrap_or_default())
+        let with_manners = tallies.into_iter().map(|(index, tally)| Counted {
+            slot: index / self.port_count,
+            port_index: index % self.port_count,
+            tally,
+            manners: manners.get(&index).copied().unwrap_or_default(),
         });
         Ok(with_manners.collect())
     }

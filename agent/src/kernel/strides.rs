@@ -186,7 +186,7 @@ mod tests {
         for seed in 0..60 {
             let mut random = fastrand::Rng::with_seed(seed);
             // Few bits, so that prefixes lie within one another.
-            let mut address = |random: &mut fastrand::Rng| Ipv4Addr::from_bits(random.u32(..) & 0x0301_8383);
+            let address = |random: &mut fastrand::Rng| Ipv4Addr::from_bits(random.u32(..) & 0x0301_8383);
             let count = random.usize(1..40);
             let mut prefixes: Vec<(Ipv4Net, SlotRule)> = Vec::new();
             for slot in 0..count {

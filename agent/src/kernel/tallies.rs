@@ -13,7 +13,7 @@ use crate::{
     },
     kernel::{
         facts::KernelFacts,
-        maps::{MapAccessError, Maps},
+        maps::{Counted, MapAccessError, Maps},
     },
 };
 
@@ -32,9 +32,9 @@ pub fn read(
     sources: &SourceTable,
 ) -> Result<Tallies, MapAccessError> {
     let mut tallies = Tallies::new();
-    for ((slot, port_index), counted, manners) in maps.counted(sources.used())? {
+    for Counted { slot, port_index, tally, manners } in maps.counted(sources.used())? {
         let Some(port) = ports.get(port_index as usize) else { continue };
-        tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted, &manners));
+        tallies.insert(TallyKey { slot, port: *port }, from_kernel(&tally, &manners));
     }
     for (key, count) in maps.drops()? {
         let Some(port) = ports.get(key.port_index as usize) else { continue };
