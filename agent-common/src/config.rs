@@ -1,5 +1,7 @@
 //! What userspace hands to the programs.
 
+use crate::strides::Root;
+
 /// Most ports one target can watch.
 pub const MAX_PORTS: usize = 64;
 
@@ -22,9 +24,9 @@ const _: () = assert!(size_of::<PortTable>() == 65536);
 
 /// What may change while the programs run.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// Which of the two prefix tables is in force (0 or 1). The other is written, then this is switched.
+    /// Which of the two tables of sources is in force (0 or 1). The other is written, then this is switched.
     pub active_table: u32,
     /// Not zero while the agent looks for the local port that a watched port is translated to.
     pub hunt_translation: u32,
@@ -32,9 +34,17 @@ pub struct Control {
     pub hunt_strays: u32,
     /// Not zero while nobody said who the NLB's nodes are, and they are learned by what senders do.
     pub learns: u32,
+    /// Where the search for an IPv4 source begins, in each of the tables.
+    pub roots: [Root; 2],
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 16 + 2 * size_of::<Root>());
+
+impl Control {
+    /// Nobody is named, and nothing is looked for.
+    pub const EMPTY: Self =
+        Self { active_table: 0, hunt_translation: 0, hunt_strays: 0, learns: 0, roots: [Root::EMPTY; 2] };
+}
 
 /// Facts of the running kernel and the target, fixed at load: read-only data that the verifier treats as
 /// constants. Offsets are bytes; [`ABSENT`] marks what this kernel does not have.

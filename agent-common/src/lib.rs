@@ -14,6 +14,7 @@ pub mod drop;
 pub mod opening;
 pub mod packet;
 pub mod prefix;
+pub mod strides;
 pub mod tally;
 
 /// Implements [`aya::Pod`] for shared structs.

@@ -1,16 +1,17 @@
-//! Who sent it: the table that turns a source address into a slot.
+//! Who sent it: what turns a source address into a slot.
 //!
-//! Userspace writes the prefixes longest first, so that the first match is the longest. A slot is an index into
-//! the tallies; a prefix may stand for one slot, or (an NLB subnet of up to 256 addresses) for one per address.
-//! Larger tables go into an LPM trie (see the eBPF side); a scan of 16 entries costs a few nanoseconds, a trie 32.
+//! A slot is an index into the tallies; a prefix may stand for one slot, or (an NLB subnet of up to 256 addresses) for one
+//! per address. IPv4 is looked up byte by byte ([`crate::strides`]). IPv6 prefixes share most of their sixteen bytes or hardly
+//! any, so they are compared one by one, longest first, so that the first match is the longest; what does not fit into either
+//! goes into an LPM trie (see the eBPF side), which costs 32 ns and more.
 
-/// Prefixes per address family that the scanned table holds.
+/// IPv6 prefixes that the scanned table holds.
 pub const SCANNED_PREFIXES: usize = 32;
 
 /// Slot of every source that no prefix names.
 pub const OTHER_SLOT: u32 = 0;
 
-/// [`PrefixTable::count4`] or `count6` when that family is looked up in the trie instead.
+/// [`PrefixTable::count`] when the trie is asked instead.
 pub const IN_TRIE: u32 = u32::MAX;
 
 /// [`SlotRule::flags`]: remember the sender among the recent sources, because the slot is shared.
@@ -36,20 +37,6 @@ pub struct SlotRule {
 
 const _: () = assert!(size_of::<SlotRule>() == 12);
 
-/// An IPv4 prefix.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prefix4 {
-    /// Network address, host order.
-    pub network: u32,
-    /// Network mask, host order.
-    pub mask: u32,
-    /// Where its addresses are counted.
-    pub rule: SlotRule,
-}
-
-const _: () = assert!(size_of::<Prefix4>() == 20);
-
 /// An IPv6 prefix, as four words in host order, most significant first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,50 +51,30 @@ pub struct Prefix6 {
 
 const _: () = assert!(size_of::<Prefix6>() == 44);
 
-/// The scanned table: both families, longest prefix first.
+/// The scanned table, longest prefix first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PrefixTable {
-    /// Entries of `v4` in use, or [`IN_TRIE`].
-    pub count4: u32,
-    /// Entries of `v6` in use, or [`IN_TRIE`].
-    pub count6: u32,
-    /// IPv4 prefixes.
-    pub v4: [Prefix4; SCANNED_PREFIXES],
-    /// IPv6 prefixes.
-    pub v6: [Prefix6; SCANNED_PREFIXES],
+    /// Entries in use, or [`IN_TRIE`].
+    pub count: u32,
+    /// Prefixes.
+    pub entries: [Prefix6; SCANNED_PREFIXES],
 }
 
-const _: () = assert!(size_of::<PrefixTable>() == 8 + 64 * SCANNED_PREFIXES);
+const _: () = assert!(size_of::<PrefixTable>() == 4 + 44 * SCANNED_PREFIXES);
 
 impl PrefixTable {
     /// A table that names nobody.
     pub const EMPTY: Self = Self {
-        count4: 0,
-        count6: 0,
-        v4: [Prefix4 { network: 0, mask: 0, rule: SlotRule::OTHER }; SCANNED_PREFIXES],
-        v6: [Prefix6 { network: [0; 4], mask: [0; 4], rule: SlotRule::OTHER }; SCANNED_PREFIXES],
+        count: 0,
+        entries: [Prefix6 { network: [0; 4], mask: [0; 4], rule: SlotRule::OTHER }; SCANNED_PREFIXES],
     };
-
-    /// The rule for an IPv4 source, or [`SlotRule::OTHER`].
-    #[inline(always)]
-    pub fn rule4(&self, address: u32) -> SlotRule {
-        for (index, prefix) in self.v4.iter().enumerate() {
-            if index as u32 >= self.count4 {
-                break;
-            }
-            if address & prefix.mask == prefix.network {
-                return prefix.rule;
-            }
-        }
-        SlotRule::OTHER
-    }
 
     /// The rule for an IPv6 source, or [`SlotRule::OTHER`].
     #[inline(always)]
-    pub fn rule6(&self, address: &[u32; 4]) -> SlotRule {
-        for (index, prefix) in self.v6.iter().enumerate() {
-            if index as u32 >= self.count6 {
+    pub fn rule(&self, address: &[u32; 4]) -> SlotRule {
+        for (index, prefix) in self.entries.iter().enumerate() {
+            if index as u32 >= self.count {
                 break;
             }
             let difference = ((address[0] & prefix.mask[0]) ^ prefix.network[0])
@@ -133,7 +100,7 @@ impl SlotRule {
     }
 }
 
-crate::pod!(SlotRule, Prefix4, Prefix6, PrefixTable);
+crate::pod!(SlotRule, Prefix6, PrefixTable);
 
 #[cfg(test)]
 mod tests {
@@ -143,31 +110,24 @@ mod tests {
         SlotRule { slot, host_mask, flags: 0 }
     }
 
+    const NETWORK: [u32; 4] = [0xfd00_0001, 0, 0, 0x17];
+
     #[test]
     fn the_first_match_wins_and_the_rest_is_other() {
         let mut table = PrefixTable::EMPTY;
-        table.v4[0] = Prefix4 { network: 0x0a00_0117, mask: u32::MAX, rule: rule(3, 0) };
-        table.v4[1] = Prefix4 { network: 0x0a00_0100, mask: 0xffff_ff00, rule: rule(10, 0xff) };
-        table.count4 = 2;
-        assert_eq!(table.rule4(0x0a00_0117).slot_of(0x0a00_0117), 3);
-        assert_eq!(table.rule4(0x0a00_0118).slot_of(0x0a00_0118), 10 + 0x18);
-        assert_eq!(table.rule4(0x0a00_0217), SlotRule::OTHER);
+        table.entries[0] = Prefix6 { network: NETWORK, mask: [u32::MAX; 4], rule: rule(3, 0) };
+        let wide = [u32::MAX, u32::MAX, u32::MAX, 0xffff_ff00];
+        table.entries[1] = Prefix6 { network: [0xfd00_0001, 0, 0, 0], mask: wide, rule: rule(10, 0xff) };
+        table.count = 2;
+        assert_eq!(table.rule(&NETWORK).slot_of(0x17), 3);
+        assert_eq!(table.rule(&[0xfd00_0001, 0, 0, 0x18]).slot_of(0x18), 10 + 0x18);
+        assert_eq!(table.rule(&[0xfd00_0001, 0, 1, 0x17]), SlotRule::OTHER);
     }
 
     #[test]
     fn entries_past_the_count_are_not_read() {
         let mut table = PrefixTable::EMPTY;
-        table.v4[0] = Prefix4 { network: 0, mask: 0, rule: rule(9, 0) };
-        assert_eq!(table.rule4(1), SlotRule::OTHER);
-    }
-
-    #[test]
-    fn ipv6_compares_all_four_words() {
-        let mut table = PrefixTable::EMPTY;
-        let network = [0xfd00_0001, 0, 0, 0x17];
-        table.v6[0] = Prefix6 { network, mask: [u32::MAX; 4], rule: rule(4, 0) };
-        table.count6 = 1;
-        assert_eq!(table.rule6(&network).slot, 4);
-        assert_eq!(table.rule6(&[0xfd00_0001, 0, 1, 0x17]), SlotRule::OTHER);
+        table.entries[0] = Prefix6 { network: [0; 4], mask: [0; 4], rule: rule(9, 0) };
+        assert_eq!(table.rule(&NETWORK), SlotRule::OTHER);
     }
 }

@@ -26,6 +26,20 @@ pub struct Tally {
 
 const _: () = assert!(size_of::<Tally>() == 64 && align_of::<Tally>() == 8);
 
+impl Tally {
+    /// Adds what another CPU counted.
+    pub const fn add(&mut self, other: &Self) {
+        self.arrived += other.arrived;
+        self.answered += other.answered;
+        self.cookies += other.cookies;
+        self.refused += other.refused;
+        self.synack_retransmits += other.synack_retransmits;
+        self.established += other.established;
+        self.served += other.served;
+        self.unserved += other.unserved;
+    }
+}
+
 /// How the connections of one (source slot, port) pair behaved, on one CPU.
 ///
 /// Apart from [`Tally`], so that a counted SYN still touches one cache line.

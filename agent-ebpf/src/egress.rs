@@ -1,13 +1,11 @@
 //! tc egress: what leaves a watched port in answer to a SYN. A firewall may refuse one by ICMP, too.
 
-use agent_common::packet::{self, Address, Bytes};
+use agent_common::packet::{self, Address, Bytes, Location};
 use aya_ebpf::programs::TcContext;
 
 use crate::{
-    ingress::HEADER_BYTES,
     maps::{ports, tallies},
-    packet_bytes,
-    read::{Linear, Paged},
+    see::{Sight, see},
     source,
     target::fact,
 };
@@ -22,14 +20,8 @@ struct Seen {
 /// Counts the packet if it is a SYN-ACK from a watched port, or the RST or ICMP message that refuses a SYN.
 #[inline(always)]
 pub fn count(context: &TcContext) {
-    let (start, end, length) = packet_bytes(context.skb.skb);
-    let is_short = end - start < HEADER_BYTES && end - start < length;
-    let seen = match look(&Linear::new(start, end)) {
-        None if is_short => look(&Paged(context)).flatten(),
-        found => found.flatten(),
-    };
     // Here, where all ways meet: the verifier follows the search for a source once.
-    let Some(Seen { peer, port_index, is_synack }) = seen else { return };
+    let Some(Seen { peer, port_index, is_synack }) = see(context) else { return };
     let slot = source::slot(&peer);
     if is_synack {
         // A SYN cookie is sent without a request socket (tcp_make_synack, net/ipv4/tcp_output.c, v6.1).
@@ -41,26 +33,33 @@ pub fn count(context: &TcContext) {
     }
 }
 
-/// `None`: the headers end too early to tell. `Some(None)`: nothing to count.
-#[inline(always)]
-fn look<B: Bytes>(bytes: &B) -> Option<Option<Seen>> {
-    let Some(found) = packet::find_tcp(bytes, fact!(link_header_bytes) as usize) else {
-        return unreachable(bytes).map(Some);
-    };
-    let tcp_flags = found.flags(bytes)?;
-    let is_synack = packet::is_syn_ack(tcp_flags);
-    if !is_synack && !packet::is_reset_ack(tcp_flags) {
-        return Some(None);
+impl Sight for Seen {
+    const READS_PAGES: bool = true;
+
+    #[inline(always)]
+    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
+        let Some(found) = packet::find_tcp(bytes, fact!(link_header_bytes) as usize) else {
+            return unreachable(bytes).map(Some);
+        };
+        Self::look(bytes, found.blurred(bytes)?)
     }
-    let found = found.blurred(bytes)?;
-    let (port, _) = found.ports(bytes)?;
-    let Some(port_index) = ports::on_wire(port) else {
-        return Some(None);
-    };
-    if !is_synack && found.sequence(bytes)? != 0 {
-        return Some(None);
+
+    #[inline(always)]
+    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
+        let tcp_flags = found.flags(bytes)?;
+        let is_synack = packet::is_syn_ack(tcp_flags);
+        if !is_synack && !packet::is_reset_ack(tcp_flags) {
+            return Some(None);
+        }
+        let (port, _) = found.ports(bytes)?;
+        let Some(port_index) = ports::on_wire(port) else {
+            return Some(None);
+        };
+        if !is_synack && found.sequence(bytes)? != 0 {
+            return Some(None);
+        }
+        Some(Some(Self { peer: found.destination(bytes)?, port_index, is_synack }))
     }
-    Some(Some(Seen { peer: found.destination(bytes)?, port_index, is_synack }))
 }
 
 #[inline(always)]

@@ -1,60 +1,66 @@
 //! tc ingress: an inbound SYN for a watched port is one more arrival of its source.
 
 use agent_common::{
-    packet::{self, Bytes},
+    packet::{self, Address, Bytes, Location},
     prefix::{HUNT_STRAYS, REMEMBER},
 };
 use aya_ebpf::programs::TcContext;
 
 use crate::{
     maps::{control, ports, recent, strays, tallies},
-    packet_bytes,
-    read::{Linear, Paged},
+    see::{Sight, see},
     source,
     target::fact,
 };
 
-/// Ethernet, two VLAN tags, the longest IPv4 header and a TCP header: with less than this in the linear part, the
-/// headers may continue in a page.
-pub const HEADER_BYTES: usize = 14 + 8 + 60 + 20;
+/// A SYN for a port that is watched, or for another while that matters.
+struct Seen {
+    address: Address,
+    port: u16,
+    /// `None` where the port is not watched.
+    port_index: Option<u32>,
+    /// Zero where the port is watched.
+    sequence: u32,
+}
+
+impl Sight for Seen {
+    const READS_PAGES: bool = true;
+
+    #[inline(always)]
+    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
+        Self::look(bytes, packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?)
+    }
+
+    #[inline(always)]
+    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
+        if !packet::is_syn(found.flags(bytes)?) {
+            return Some(None);
+        }
+        let (_, port) = found.ports(bytes)?;
+        let port_index = ports::on_wire(port);
+        if port_index.is_none() && !control::hunts_strays() {
+            return Some(None);
+        }
+        let sequence = if port_index.is_none() { found.sequence(bytes)? } else { 0 };
+        Some(Some(Self { address: found.source(bytes)?, port, port_index, sequence }))
+    }
+}
 
 /// Counts the packet if it is a SYN for a watched port.
 #[inline(always)]
 pub fn count(context: &TcContext) {
-    let (start, end, length) = packet_bytes(context.skb.skb);
-    if count_in(&Linear::new(start, end)).is_none() && end - start < HEADER_BYTES && end - start < length {
-        count_in(&Paged(context));
-    }
-}
-
-/// `None`: not a TCP packet, or its headers end too early to tell.
-#[inline(always)]
-fn count_in<B: Bytes>(bytes: &B) -> Option<()> {
-    let found = packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?;
-    if !packet::is_syn(found.flags(bytes)?) {
-        return Some(());
-    }
-    let (_, port) = found.ports(bytes)?;
-    let port_index = ports::on_wire(port);
-    if port_index.is_none() && !control::hunts_strays() {
-        return Some(());
-    }
-    let address = found.source(bytes)?;
-    // Read before the search, behind which the verifier need not know where the headers were: it would follow the search
-    // once for each of the ways to them.
-    let sequence = if port_index.is_none() { found.sequence(bytes)? } else { 0 };
-    // One search for both, because the verifier follows every copy.
+    // Here, where all ways meet: the verifier follows the search for a source once.
+    let Some(Seen { address, port, port_index, sequence }) = see(context) else { return };
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
     let Some(port_index) = port_index else {
         if rule.flags & HUNT_STRAYS != 0 {
             strays::add(slot, port, sequence);
         }
-        return Some(());
+        return;
     };
     tallies::add_arrived(slot, port_index);
     if rule.flags & REMEMBER != 0 {
         recent::remember(&address, slot, port_index);
     }
-    Some(())
 }

@@ -16,6 +16,7 @@ mod maps;
 mod opening;
 mod read;
 mod retransmit;
+mod see;
 mod source;
 mod state;
 mod target;

@@ -22,6 +22,9 @@ impl Linear {
     }
 }
 
+/// The first `WIDTH` bytes of the linear part, whose bounds were compared once for all of them.
+pub struct Front<const WIDTH: usize>(usize);
+
 /// Loads an unaligned big-endian value with a single instruction. A Rust read of an unaligned integer becomes one
 /// load per byte on this target; the kernel allows the wide load on every architecture this builds for.
 macro_rules! load {
@@ -48,6 +51,12 @@ macro_rules! load {
 }
 
 impl Linear {
+    /// The first bytes, if there are so many.
+    #[inline(always)]
+    pub fn front<const WIDTH: usize>(&self) -> Option<Front<WIDTH>> {
+        self.at::<WIDTH>(0).map(Front)
+    }
+
     /// Where `WIDTH` bytes at an offset begin, if they lie in the packet.
     #[inline(always)]
     fn at<const WIDTH: usize>(&self, offset: usize) -> Option<usize> {
@@ -91,6 +100,29 @@ impl Bytes for Linear {
     #[inline(always)]
     fn blurred(&self, offset: usize) -> Option<usize> {
         self.at::<2>(0).map(|pointer| blur(pointer, offset))
+    }
+}
+
+impl<const WIDTH: usize> Front<WIDTH> {
+    /// Where so many bytes at an offset begin, if they lie in it. Where the offset is constant, the compiler knows.
+    #[inline(always)]
+    fn at(&self, offset: usize, width: usize) -> Option<usize> {
+        if offset + width > WIDTH { None } else { Some(self.0 + offset) }
+    }
+}
+
+impl<const WIDTH: usize> Bytes for Front<WIDTH> {
+    #[inline(always)]
+    fn u8_at(&self, offset: usize) -> Option<u8> {
+        self.at(offset, 1).map(|pointer| load!(pointer, u8, "u8"))
+    }
+    #[inline(always)]
+    fn u16_at(&self, offset: usize) -> Option<u16> {
+        self.at(offset, 2).map(|pointer| load!(pointer, u16, "u16"))
+    }
+    #[inline(always)]
+    fn u32_at(&self, offset: usize) -> Option<u32> {
+        self.at(offset, 4).map(|pointer| load!(pointer, u32, "u32"))
     }
 }
 

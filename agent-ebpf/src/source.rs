@@ -2,7 +2,8 @@
 
 use agent_common::{
     packet::Address,
-    prefix::{IN_TRIE, PrefixTable, SlotRule},
+    prefix::{IN_TRIE, SlotRule},
+    strides::Entry,
 };
 
 use crate::maps::{control, prefixes};
@@ -10,23 +11,25 @@ use crate::maps::{control, prefixes};
 /// The rule of a source. [`SlotRule::OTHER`] when nothing names it.
 #[inline(always)]
 pub fn rule(address: &Address) -> SlotRule {
-    let Some(table) = prefixes::scanned(control::active_table()) else {
-        return SlotRule::OTHER;
-    };
     match address {
-        Address::V4(word) => rule4(table, *word),
-        Address::V6(words) => rule6(table, words),
+        Address::V4(word) => rule4(*word),
+        Address::V6(words) => rule6(words),
     }
 }
 
 #[inline(always)]
-fn rule4(table: &PrefixTable, word: u32) -> SlotRule {
-    if table.count4 == IN_TRIE { prefixes::trie4(word) } else { table.rule4(word) }
+fn rule4(word: u32) -> SlotRule {
+    let root = control::root(control::active_table());
+    if root.entry == Entry::IN_TRIE {
+        return prefixes::trie4(word);
+    }
+    root.rule(word, prefixes::node).unwrap_or(SlotRule::OTHER)
 }
 
 #[inline(always)]
-fn rule6(table: &PrefixTable, words: &[u32; 4]) -> SlotRule {
-    if table.count6 == IN_TRIE { prefixes::trie6(words) } else { table.rule6(words) }
+fn rule6(words: &[u32; 4]) -> SlotRule {
+    let Some(table) = prefixes::scanned(control::active_table()) else { return SlotRule::OTHER };
+    if table.count == IN_TRIE { prefixes::trie6(words) } else { table.rule(words) }
 }
 
 /// The slot of a source.

@@ -10,7 +10,8 @@ use agent::{
     kernel::{
         facts::KernelFacts,
         maps::Maps,
-        programs::{EGRESS, INGRESS, Programs, Sizes},
+        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, Sizes},
+        source_maps,
     },
 };
 use agent_common::{config::Target, tally::Tally};
@@ -25,6 +26,21 @@ pub enum Side {
     Ingress,
     /// Counts SYN-ACKs and refusals.
     Egress,
+    /// Looks at what connections begin with.
+    Openings,
+    /// Looks at how they are answered.
+    Answers,
+}
+
+impl Side {
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Ingress => INGRESS,
+            Self::Egress => EGRESS,
+            Self::Openings => OPENINGS,
+            Self::Answers => ANSWERS,
+        }
+    }
 }
 
 /// The programs with one watched port and these sources.
@@ -50,8 +66,16 @@ impl Unattached {
         // No namespace has the number zero, so the tracepoints count nothing meanwhile.
         let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
         let capacity = sources.capacity();
-        let sizes =
-            Sizes { slots: capacity, ports: 1, drops: 16, probes: 16, trie4: capacity, trie6: capacity };
+        let nodes = source_maps::nodes(&sources);
+        let sizes = Sizes {
+            slots: capacity,
+            ports: 1,
+            drops: 16,
+            probes: 16,
+            nodes,
+            trie4: capacity,
+            trie6: capacity,
+        };
         let mut programs = Programs::load(&target, &sizes, facts.usable(), false)?;
         let mut maps = Maps::take(&mut programs.object, 1)?;
         maps.write_ports(&[port], &[])?;
@@ -65,8 +89,7 @@ impl Unattached {
     ///
     /// When the kernel refuses.
     pub fn run(&mut self, side: Side, frame: &[u8], repeat: u32) -> Result<(u32, i32)> {
-        let name = if side == Side::Ingress { INGRESS } else { EGRESS };
-        run(self.programs.classifier(name)?, frame, repeat)
+        run(self.programs.classifier(side.program())?, frame, repeat)
     }
 
     /// CPU time of one run on a frame, in nanoseconds.
@@ -75,8 +98,7 @@ impl Unattached {
     ///
     /// When the kernel refuses.
     pub fn cost(&mut self, side: Side, frame: &[u8], repeat: u32) -> Result<f64> {
-        let name = if side == Side::Ingress { INGRESS } else { EGRESS };
-        cost(self.programs.classifier(name)?, frame, repeat)
+        cost(self.programs.classifier(side.program())?, frame, repeat)
     }
 
     /// What is counted for the source that an address belongs to.

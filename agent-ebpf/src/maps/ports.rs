@@ -1,14 +1,19 @@
 //! Which ports are watched.
 
 use agent_common::config::{PORT_TRANSLATED, PortTable};
-use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use aya_ebpf::Global;
 
-#[btf_map]
-static PORTS: Array<PortTable, 1> = Array::new();
+/// A global: its address is part of the program, where a map would have to be looked up for every SYN.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.ports")]
+static PORTS: Global<PortTable> = Global::new(PortTable { entries: [0; 65536] });
 
 #[inline(always)]
 fn entry(port: u16) -> u8 {
-    PORTS.get(0).map_or(0, |table| table.entries[bounded(port)])
+    let entries = (&raw const PORTS).cast::<u8>();
+    // SAFETY: `Global` is a transparent wrapper around an initialised table of 65536 bytes, and the index is less. Volatile,
+    // because userspace writes it.
+    unsafe { entries.add(bounded(port)).read_volatile() }
 }
 
 /// A port whose bounds the verifier of every kernel sees. Older ones (6.1) take a register that was byte-swapped for any

@@ -1,12 +1,19 @@
-//! Source prefixes: a table that is scanned, or a trie where there are too many for that.
+//! Source prefixes: nodes for IPv4, a table that is scanned for IPv6, and tries for what fits into neither.
 
-use agent_common::prefix::{PrefixTable, SlotRule};
+use agent_common::{
+    prefix::{PrefixTable, SlotRule},
+    strides::Node,
+};
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, lpm_trie::Key},
     macros::btf_map,
 };
 
-/// Two tables: userspace writes the one that is not in force, then switches.
+/// The nodes of two tables: userspace writes those of the one that is not in force, then switches. It sets the size.
+#[btf_map]
+static NODES: Array<Node, 2> = Array::new();
+
+/// Two tables, in the same way.
 #[btf_map]
 static PREFIXES: Array<PrefixTable, 2> = Array::new();
 
@@ -16,6 +23,12 @@ static TRIE4: LpmTrie<[u8; 4], SlotRule, 1> = LpmTrie::new();
 
 #[btf_map]
 static TRIE6: LpmTrie<[u8; 16], SlotRule, 1> = LpmTrie::new();
+
+/// A node of the search for an IPv4 source.
+#[inline(always)]
+pub fn node(number: u32) -> Option<&'static Node> {
+    NODES.get(number)
+}
 
 /// The scanned table with this number.
 #[inline(always)]

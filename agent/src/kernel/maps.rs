@@ -1,27 +1,20 @@
 //! Typed access to the programs' maps.
 
+use std::collections::BTreeMap;
+
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
     drop::{DropKey, ElsewhereKey, Stray},
-    prefix::{IN_TRIE, PrefixTable, SCANNED_PREFIXES, SlotRule},
     tally::{Loss, Manners, Tally},
 };
 use aya::{
     Ebpf, Pod,
-    maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap,
-        lpm_trie::{Key, LpmTrie},
-    },
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
-use ipnet::IpNet;
 
 use crate::{
     domain::sources::SourceTable,
-    kernel::{
-        prefixes::{prefix4, prefix6},
-        probe_table::ProbeTable,
-        senders::Senders,
-    },
+    kernel::{batch::Batched, probe_table::ProbeTable, senders::Senders, source_maps::SourceMaps},
 };
 
 /// A map is missing or refuses.
@@ -40,10 +33,14 @@ pub enum MapAccessError {
     },
 }
 
+/// Sections of globals that the programs read, each a map of one value.
+const PORTS: &str = ".bss.ports";
+const CONTROL: &str = ".data.control";
+
 /// The maps of one target.
 pub struct Maps {
-    tallies: PerCpuArray<MapData, Tally>,
-    manners: PerCpuArray<MapData, Manners>,
+    tallies: Batched<Tally>,
+    manners: Batched<Manners>,
     drops: PerCpuHashMap<MapData, DropKey, u64>,
     elsewhere: HashMap<MapData, ElsewhereKey, u64>,
     strays: HashMap<MapData, ElsewhereKey, Stray>,
@@ -54,11 +51,31 @@ pub struct Maps {
     pub probes: ProbeTable,
     ports: Array<MapData, PortTable>,
     control: Array<MapData, Control>,
-    prefixes: Array<MapData, PrefixTable>,
-    trie4: LpmTrie<MapData, [u8; 4], SlotRule>,
-    trie6: LpmTrie<MapData, [u8; 16], SlotRule>,
+    sources: SourceMaps,
     state: Control,
     port_count: u32,
+}
+
+/// What one slot and port counted, on all CPUs.
+pub struct Counted {
+    /// Slot.
+    pub slot: u32,
+    /// Index of the port.
+    pub port_index: u32,
+    /// Handshakes.
+    pub tally: Tally,
+    /// How connections behaved.
+    pub manners: Manners,
+}
+
+/// So many entries are read one by one.
+const FEW: usize = 8;
+
+/// What all CPUs counted together.
+fn sum<T: Default>(per_cpu: &[T], add: impl Fn(&mut T, &T)) -> T {
+    let mut sum = T::default();
+    per_cpu.iter().for_each(|one| add(&mut sum, one));
+    sum
 }
 
 pub(super) fn take<T>(object: &mut Ebpf, name: &'static str) -> Result<T, MapAccessError>
@@ -96,20 +113,18 @@ impl Maps {
     /// When one is missing or of another kind.
     pub fn take(object: &mut Ebpf, port_count: u32) -> Result<Self, MapAccessError> {
         Ok(Self {
-            tallies: take(object, "TALLIES")?,
-            manners: take(object, "MANNERS")?,
+            tallies: Batched::take(object, "TALLIES")?,
+            manners: Batched::take(object, "MANNERS")?,
             drops: take(object, "DROPS")?,
             elsewhere: take(object, "ELSEWHERE")?,
             strays: take(object, "STRAYS")?,
             loss: take(object, "LOSS")?,
             senders: Senders::take(object)?,
             probes: ProbeTable::take(object)?,
-            ports: take(object, "PORTS")?,
-            control: take(object, "CONTROL")?,
-            prefixes: take(object, "PREFIXES")?,
-            trie4: take(object, "TRIE4")?,
-            trie6: take(object, "TRIE6")?,
-            state: Control::default(),
+            ports: take(object, PORTS)?,
+            control: take(object, CONTROL)?,
+            sources: SourceMaps::take(object)?,
+            state: Control::EMPTY,
             port_count,
         })
     }
@@ -129,7 +144,7 @@ impl Maps {
         for (index, port) in ports.iter().enumerate() {
             table.entries[*port as usize] = index as u8 + 1;
         }
-        self.ports.set(0, *table, 0).map_err(at("PORTS"))
+        self.ports.set(0, *table, 0).map_err(at(PORTS))
     }
 
     /// Puts a table of sources in force, in one step as far as packets are concerned.
@@ -138,32 +153,11 @@ impl Maps {
     ///
     /// When the kernel refuses.
     pub fn write_sources(&mut self, sources: &SourceTable) -> Result<(), MapAccessError> {
-        let mut table = Box::new(PrefixTable::EMPTY);
-        let v4: Vec<_> = sources.iter().filter_map(|source| Some((prefix4(source)?, source))).collect();
-        let v6: Vec<_> = sources.iter().filter_map(|source| Some((prefix6(source)?, source))).collect();
-        if v4.len() <= SCANNED_PREFIXES {
-            table.count4 = v4.len() as u32;
-            table.v4.iter_mut().zip(&v4).for_each(|(entry, (prefix, _))| *entry = *prefix);
-        } else {
-            table.count4 = IN_TRIE;
-            for (prefix, source) in &v4 {
-                let key = Key::new(u32::from(source.network.prefix_len()), prefix.network.to_be_bytes());
-                self.trie4.insert(&key, prefix.rule, 0).map_err(at("TRIE4"))?;
-            }
-        }
-        if v6.len() <= SCANNED_PREFIXES {
-            table.count6 = v6.len() as u32;
-            table.v6.iter_mut().zip(&v6).for_each(|(entry, (prefix, _))| *entry = *prefix);
-        } else {
-            table.count6 = IN_TRIE;
-            for (prefix, source) in &v6 {
-                let IpNet::V6(network) = source.network else { continue };
-                let key = Key::new(u32::from(network.prefix_len()), network.network().octets());
-                self.trie6.insert(&key, prefix.rule, 0).map_err(at("TRIE6"))?;
-            }
-        }
         let next = 1 - self.state.active_table;
-        self.prefixes.set(next, *table, 0).map_err(at("PREFIXES"))?;
+        let mut roots = self.state.roots;
+        roots[next as usize] = self.sources.write(next, sources)?;
+        // In two steps, because the kernel copies the words of a value in no order that it promises.
+        self.write_control(Control { roots, ..self.state })?;
         self.write_control(Control { active_table: next, ..self.state })
     }
 
@@ -197,7 +191,7 @@ impl Maps {
     }
 
     fn write_control(&mut self, state: Control) -> Result<(), MapAccessError> {
-        self.control.set(0, state, 0).map_err(at("CONTROL"))?;
+        self.control.set(0, state, 0).map_err(at(CONTROL))?;
         self.state = state;
         Ok(())
     }
@@ -208,32 +202,40 @@ impl Maps {
     ///
     /// When the kernel refuses.
     pub fn tally(&self, slot: u32, port_index: u32) -> Result<Tally, MapAccessError> {
-        let index = slot * self.port_count + port_index;
-        let per_cpu = self.tallies.get(&index, 0).map_err(at("TALLIES"))?;
-        let mut sum = Tally::default();
-        for tally in per_cpu.iter() {
-            sum.arrived += tally.arrived;
-            sum.answered += tally.answered;
-            sum.cookies += tally.cookies;
-            sum.refused += tally.refused;
-            sum.synack_retransmits += tally.synack_retransmits;
-            sum.established += tally.established;
-            sum.served += tally.served;
-            sum.unserved += tally.unserved;
-        }
-        Ok(sum)
+        Ok(sum(&self.tallies.one(slot * self.port_count + port_index)?, Tally::add))
     }
 
-    /// How the connections of a slot and a port index behaved, summed over the CPUs.
+    /// Tallies and manners of the first `slots`, summed over the CPUs, of those that counted something.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn manners(&self, slot: u32, port_index: u32) -> Result<Manners, MapAccessError> {
-        let per_cpu = self.manners.get(&(slot * self.port_count + port_index), 0).map_err(at("MANNERS"))?;
-        let mut sum = Manners::default();
-        per_cpu.iter().for_each(|one| sum.add(one));
-        Ok(sum)
+    pub fn counted(&self, slots: u32) -> Result<Vec<Counted>, MapAccessError> {
+        let mut tallies = Vec::new();
+        self.tallies.each(slots * self.port_count, |index, per_cpu| {
+            let tally = sum(per_cpu, Tally::add);
+            if tally != Tally::default() {
+                tallies.push((index, tally));
+            }
+        })?;
+        let Some((last, _)) = tallies.last() else { return Ok(Vec::new()) };
+        let mut manners = BTreeMap::new();
+        if tallies.len() > FEW {
+            self.manners.each(last + 1, |index, per_cpu| {
+                manners.insert(index, sum(per_cpu, Manners::add));
+            })?;
+        } else {
+            for (index, _) in &tallies {
+                manners.insert(*index, sum(&self.manners.one(*index)?, Manners::add));
+            }
+        }
+        let with_manners = tallies.into_iter().map(|(index, tally)| Counted {
+            slot: index / self.port_count,
+            port_index: index % self.port_count,
+            tally,
+            manners: manners.get(&index).copied().unwrap_or_default(),
+        });
+        Ok(with_manners.collect())
     }
 
     /// All counted drops, summed over the CPUs.

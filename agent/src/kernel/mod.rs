@@ -7,6 +7,7 @@
 
 pub mod attach;
 pub mod attached;
+mod batch;
 pub mod btf;
 pub mod clsact;
 pub mod counters;
@@ -32,5 +33,7 @@ pub mod rights;
 pub mod rule_reader;
 pub mod senders;
 pub mod sockets;
+pub mod source_maps;
+mod strides;
 pub mod tallies;
 mod tcx;

@@ -14,7 +14,7 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
-        attached,
+        attached, counters,
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
@@ -24,10 +24,10 @@ use crate::{
         nftables,
         procfs::read_text,
         programs::{LoadError, Programs, Sizes},
-        reading::Reading,
+        reading::{Reader, Reading},
         rule_reader::{self, RuleReader},
         senders::Senders,
-        tallies,
+        source_maps, tallies,
     },
 };
 
@@ -98,8 +98,11 @@ pub struct Observer {
     allowances: AllowanceReader,
     lost_sources: u64,
     rules: RuleReader,
+    reader: Reader,
+    recursion_misses: u64,
     blind_spots: Vec<BlindSpot>,
     others: Vec<String>,
+    baseline: Sample,
 }
 
 impl Observer {
@@ -131,6 +134,7 @@ impl Observer {
             ports: port_count,
             drops: options.drop_entries,
             probes: options.probe_entries,
+            nodes: source_maps::nodes(sources),
             trie4: sources.capacity(),
             trie6: sources.capacity(),
         };
@@ -150,6 +154,9 @@ impl Observer {
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         let others = target.namespace.run(|| attached::others(&name, index))?;
+        // What the namespace counted before the first SYN is nobody's: growth is told from here on.
+        let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
+        let baseline = Sample { host, conntrack, ..Sample::default() };
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         memory::give_back();
@@ -163,8 +170,11 @@ impl Observer {
             allowances: AllowanceReader::default(),
             lost_sources: 0,
             rules: RuleReader::default(),
+            reader: Reader::default(),
+            recursion_misses: 0,
             blind_spots,
             others,
+            baseline,
         })
     }
 
@@ -195,6 +205,11 @@ impl Observer {
     /// Programs and filters of somebody else on the interface, as they were when this began to watch.
     pub fn others(&self) -> &[String] {
         &self.others
+    }
+
+    /// Counters of the namespace as they were before anything was counted of a watched port.
+    pub const fn baseline(&self) -> &Sample {
+        &self.baseline
     }
 
     /// Whether neither arriving SYNs nor leaving SYN-ACKs can be seen.
@@ -254,6 +269,9 @@ impl Observer {
             log.flush();
         }
         let (reading, rules) = self.reading_and_rules(began, sources)?;
+        if self.reader.is_fresh() {
+            self.recursion_misses = self.count_recursion_misses();
+        }
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -280,7 +298,7 @@ impl Observer {
                 elsewhere: loss.elsewhere,
                 strays: loss.strays,
                 probes: loss.probes,
-                recursion_misses: self.recursion_misses(),
+                recursion_misses: self.recursion_misses,
                 sources: self.lost_sources,
                 output_lines: 0,
                 shipping_lines: 0,
@@ -294,9 +312,9 @@ impl Observer {
         sources: &SourceTable,
     ) -> Result<(Reading, Option<Rules>), ObserveError> {
         let own_program = self.programs.ingress_id();
-        let Self { maps, facts, target, allowances, rules, .. } = self;
+        let Self { maps, facts, target, allowances, rules, reader, .. } = self;
         let reading = || {
-            Reading::take(target, own_program, began, allowances, || {
+            reader.take(target, own_program, began, allowances, || {
                 tallies::read(maps, facts, &target.ports, sources)
             })
         };
@@ -309,7 +327,7 @@ impl Observer {
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls
     /// tracepoints only (`__bpf_trace_run`, kernel/trace/bpf_trace.c, v6.1).
-    fn recursion_misses(&self) -> u64 {
+    fn count_recursion_misses(&self) -> u64 {
         let misses = |descriptor: RawFd| {
             let text = read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;

@@ -2,8 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-use agent_common::prefix::{HUNT_STRAYS, LOOK_AT_OPENINGS, Prefix4, Prefix6, REMEMBER, SlotRule};
-use ipnet::IpNet;
+use agent_common::prefix::{HUNT_STRAYS, LOOK_AT_OPENINGS, Prefix6, REMEMBER, SlotRule};
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::domain::{class::Role, sources::Source};
 
@@ -20,14 +20,10 @@ fn rule(source: &Source) -> SlotRule {
     SlotRule { slot: source.slot, host_mask: source.slots - 1, flags: remember | look }
 }
 
-/// Of a source with an IPv4 prefix.
-pub fn prefix4(source: &Source) -> Option<Prefix4> {
+/// The prefix of a source with an IPv4 one, and its rule.
+pub fn prefix4(source: &Source) -> Option<(Ipv4Net, SlotRule)> {
     let IpNet::V4(network) = source.network else { return None };
-    Some(Prefix4 {
-        network: network.network().to_bits(),
-        mask: network.netmask().to_bits(),
-        rule: rule(source),
-    })
+    Some((network, rule(source)))
 }
 
 /// Of a source with an IPv6 prefix.
@@ -46,7 +42,10 @@ mod tests {
     use agent_common::prefix::PrefixTable;
 
     use super::*;
-    use crate::domain::sources::{Origin, SourceTable};
+    use crate::{
+        domain::sources::{Origin, SourceTable},
+        kernel::strides::Strides,
+    };
 
     #[test]
     fn prefixes_are_written_as_the_programs_compare_them() {
@@ -58,20 +57,21 @@ mod tests {
                 .add(text.parse().expect("a prefix"), role, Origin::Flag, std::time::Duration::ZERO)
                 .expect("room");
         }
+        let v4: Vec<_> = sources.iter().filter_map(prefix4).collect();
+        let strides = Strides::build(&v4, 0, 8).expect("room");
+        let slot = |address: u32| {
+            let rule = strides.root.rule(address, |number| strides.nodes.get(number as usize));
+            rule.expect("every node is there").slot_of(address)
+        };
         let mut table = PrefixTable::EMPTY;
-        for (index, prefix) in sources.iter().filter_map(prefix4).enumerate() {
-            table.v4[index] = prefix;
-            table.count4 += 1;
-        }
         for (index, prefix) in sources.iter().filter_map(prefix6).enumerate() {
-            table.v6[index] = prefix;
-            table.count6 += 1;
+            table.entries[index] = prefix;
+            table.count += 1;
         }
-        let slot = |address: u32| table.rule4(address).slot_of(address);
         assert_eq!(sources.label(slot(0x0a00_0117)), "10.0.1.23");
         assert_eq!(sources.label(slot(0x0a01_0000)), "10.0.0.0/8");
         assert_eq!(sources.label(slot(0x0b00_0000)), "any");
-        let v6 = table.rule6(&words("fd00:1::17".parse().expect("an address")));
+        let v6 = table.rule(&words("fd00:1::17".parse().expect("an address")));
         assert_eq!(sources.label(v6.slot), "fd00:1::17");
     }
 }

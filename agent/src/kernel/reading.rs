@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// What belongs to one moment.
+#[derive(Clone)]
 pub struct Reading {
     /// The moment.
     pub at: Duration,
@@ -37,11 +38,7 @@ pub struct Reading {
 impl Reading {
     /// Reads the namespace, and then the tallies: whatever the namespace makes the agent wait for, nothing that comes after
     /// the moment is missed by the tallies of the moment. Times count from `began`.
-    ///
-    /// # Errors
-    ///
-    /// When the namespace or the interface is gone, or those of `tallies`.
-    pub fn take(
+    fn take(
         target: &Target,
         own_program: Option<u32>,
         began: Instant,
@@ -60,5 +57,56 @@ impl Reading {
         let at = began.elapsed();
         let tallies = tallies()?;
         Ok(Self { at, link, host, conntrack, listeners, foreign_tc, tallies })
+    }
+}
+
+/// So many looks in a row may find that nothing happened, before the namespace is read all the same.
+const RESTS: u32 = 4;
+
+/// However long they take together.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// Reads, as little as is needed: while no tally moves, the namespace is read at every fifth look only. Its counters, listeners
+/// and rules explain what befalls a SYN, and none came; reading them is most of what an idle agent costs.
+#[derive(Default)]
+pub struct Reader {
+    latest: Option<Reading>,
+    rests: u32,
+    read_at: Duration,
+}
+
+impl Reader {
+    /// What belongs to this moment.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace or the interface is gone, or those of `tallies`.
+    pub fn take(
+        &mut self,
+        target: &Target,
+        own_program: Option<u32>,
+        began: Instant,
+        allowances: &mut AllowanceReader,
+        mut tallies: impl FnMut() -> Result<Tallies, MapAccessError>,
+    ) -> Result<Reading, ObserveError> {
+        let at = began.elapsed();
+        if self.rests < RESTS
+            && at.saturating_sub(self.read_at) < LONGEST_REST
+            && let Some(latest) = &mut self.latest
+            && tallies()? == latest.tallies
+        {
+            self.rests += 1;
+            latest.at = at;
+            return Ok(latest.clone());
+        }
+        let reading = Reading::take(target, own_program, began, allowances, tallies)?;
+        (self.rests, self.read_at) = (0, reading.at);
+        self.latest = Some(reading.clone());
+        Ok(reading)
+    }
+
+    /// Whether the namespace was read for the latest moment.
+    pub const fn is_fresh(&self) -> bool {
+        self.rests == 0
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     kernel::{
         facts::KernelFacts,
-        maps::{MapAccessError, Maps},
+        maps::{Counted, MapAccessError, Maps},
     },
 };
 
@@ -32,14 +32,9 @@ pub fn read(
     sources: &SourceTable,
 ) -> Result<Tallies, MapAccessError> {
     let mut tallies = Tallies::new();
-    for slot in 0..sources.used() {
-        for (index, port) in ports.iter().enumerate() {
-            let counted = maps.tally(slot, index as u32)?;
-            if counted != agent_common::tally::Tally::default() {
-                let manners = maps.manners(slot, index as u32)?;
-                tallies.insert(TallyKey { slot, port: *port }, from_kernel(&counted, &manners));
-            }
-        }
+    for Counted { slot, port_index, tally, manners } in maps.counted(sources.used())? {
+        let Some(port) = ports.get(port_index as usize) else { continue };
+        tallies.insert(TallyKey { slot, port: *port }, from_kernel(&tally, &manners));
     }
     for (key, count) in maps.drops()? {
         let Some(port) = ports.get(key.port_index as usize) else { continue };

@@ -15,7 +15,7 @@ use crate::{
             Case, Expected, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation,
             wants_second_look,
         },
-        finding::Finding,
+        finding::{Code, Finding},
         history::History,
         learning::Learning,
         ledger::{Ledger, State as FindingState},
@@ -77,16 +77,22 @@ pub struct Summary<'a> {
     pub hints: Vec<String>,
 }
 
+/// The kernel sends a peer one ICMP message a second, once it has sent it a few (`net.ipv4.icmp_ratelimit`, 1000 ms).
+const ONE_ICMP: Duration = Duration::from_millis(1200);
+
 impl Watching {
     /// Begins with what the observer sees from now on.
     pub fn new(
         observer: Observer,
         sources: SourceTable,
-        history: History,
+        mut history: History,
         learning: Option<Learning>,
         mut recorder: Recorder,
     ) -> Self {
         recorder.note("watch", &history.watch);
+        recorder.note("sources", &sources);
+        recorder.sample(observer.baseline());
+        history.observe(observer.baseline().clone(), &sources);
         Self {
             observer,
             sources,
@@ -236,7 +242,11 @@ impl Watching {
     pub fn is_sure(&self) -> bool {
         let summary = self.summary();
         match summary.verdict.state {
-            State::Fault => true,
+            // What refuses by ICMP may seem to drop at first.
+            State::Fault => {
+                let drops = self.open().iter().any(|finding| finding.code == Code::HostFirewall);
+                !drops || self.history.at() > ONE_ICMP
+            }
             State::Healthy => {
                 let is_served =
                     |node: &Expected| node.kinds != Kinds::Hidden && node.served() >= PROBES_OF_HEALTH;

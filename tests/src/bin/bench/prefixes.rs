@@ -35,8 +35,8 @@ const REPEAT: u32 = 2_000;
 /// Rounds, each with all numbers of prefixes.
 const ROUNDS: usize = 15;
 
-const WHY: &str = "Beyond 32 prefixes the kernel's LPM trie is asked, which walks from node to node: about as many as the \
-    logarithm of their number, each in memory of its own.";
+const WHY: &str = "A search takes a step for each byte in which prefixes differ, each a load from another node: more prefixes are \
+    more nodes, which fit less into the CPU's nearest memory.";
 
 /// Measures.
 ///

@@ -33,10 +33,9 @@ const PREFIXES: u8 = 16;
 
 const WHY_MISS: &str = "A miss reads the frame's type, the protocol, both header lengths with their bounds, and the flags, \
     each with the checks that the verifier wants, before it can be sure; the empty program reads nothing.";
-const WHY_SYN: &str = "Prefixes are compared one by one, longest first: the last of 16 pays for all in front of it. Three array \
-    look-ups (control, table, tally) and the port table in memory are the rest.";
-const WHY_CUSTOMARY: &str =
-    "Both designs read the same headers; what the scan saves against the trie is less than the rest.";
+const WHY_SYN: &str = "A step of the search for each byte in which the 16 addresses differ (three here), and the look-up of the \
+    tally of this CPU, are array look-ups with their bounds; each keeps the CPU's registers from being used across it.";
+const WHY_CUSTOMARY: &str = "Both designs read the same headers.";
 
 /// One packet, the program it is given to, and what it may cost beyond an empty program.
 struct Case {
@@ -131,6 +130,7 @@ fn cases() -> Vec<Case> {
         |node, task, port| Frame { source: (node, 40_000), destination: (task, port), flags: Flags::SYN };
     let data = |node, task| Frame { flags: Flags::ACK, ..syn(node, task, PORT) };
     let reply = |task, node, flags| Frame { source: (task, PORT), destination: (node, 40_000), flags };
+    let other = Frame { source: (TASK4, 9999), ..reply(TASK4, NODE4, Flags::ACK) };
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let case = |what, side, frame: Frame, target| Case { what, side, frame: frame.bytes(), target };
     let miss = Some((3.0, WHY_MISS));
@@ -146,6 +146,13 @@ fn cases() -> Vec<Case> {
         case("counted SYN, none of 16 prefixes", Side::Ingress, syn(stranger, TASK4, PORT), None),
         case("counted SYN, IPv6, last of 16 prefixes", Side::Ingress, syn(NODE6, TASK6, PORT), None),
         case("miss: data from the port", Side::Egress, reply(TASK4, NODE4, Flags::ACK), miss),
+        case(
+            "miss of the one that looks into requests: acknowledgement for the port",
+            Side::Openings,
+            data(NODE4, TASK4),
+            miss,
+        ),
+        case("miss of the one that looks into answers: data of another port", Side::Answers, other, miss),
         case("SYN-ACK", Side::Egress, reply(TASK4, NODE4, Flags::SYN_ACK), None),
         case("SYN-ACK, IPv6", Side::Egress, reply(TASK6, NODE6, Flags::SYN_ACK), None),
     ]
