@@ -84,6 +84,11 @@ impl Hit {
         self.failed += failed;
         self.of += of;
     }
+
+    /// Whether this source has it.
+    fn includes(&self, case: &Case<'_>, key: TallyKey) -> bool {
+        self.sources.contains(&case.sources.label(key.slot))
+    }
 }
 
 /// All findings that hold now.
