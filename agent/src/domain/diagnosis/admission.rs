@@ -5,7 +5,8 @@ use crate::domain::{
     diagnosis::{
         Case, Group, Hit,
         advice::{Remedy, Traffic},
-        list, netfilter, unaccounted,
+        list, netfilter,
+        unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::Meaning,

@@ -5,6 +5,7 @@ use crate::domain::{
         Case, Group,
         answer::{labels, stuck, unfinished},
         list,
+        unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::{Meaning, Reason},
@@ -69,10 +70,11 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// Fewer than one answered handshake in so many left unfinished is what peers do that go away in the middle of one.
 const RARE: u64 = 20;
 
-/// Attempts that were answered and whose final ACK was never taken; none where they are but a few of many.
+/// Attempts that were answered and whose final ACK was never taken; none where they are but a few of many, answered or not.
 pub fn often_unfinished(case: &Case<'_>, track: &Track) -> u64 {
     let unfinished = unfinished(case, track);
-    if unfinished * RARE < case.recent(track).answered() { 0 } else { unfinished }
+    let attempts = case.recent(track).answered() + unaccounted(case, track);
+    if unfinished * RARE < attempts { 0 } else { unfinished }
 }
 
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
