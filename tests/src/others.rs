@@ -10,7 +10,7 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
     programs::{
-        LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, Program, SchedClassifier, TcAttachType, Xdp, XdpMode,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
@@ -108,6 +108,20 @@ impl Others {
         Ok(others)
     }
 
+    /// The same, and it drops the SYNs of one source.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn clsact_dropping(
+        namespace: &Netns,
+        interface: &str,
+        priority: u16,
+        source: IpAddr,
+    ) -> Result<Self> {
+        Self::on_clsact(Self::load_dropping(last_bits(source))?, namespace, interface, priority)
+    }
+
     /// An XDP program that drops the SYNs of one source, given by the last 32 bits of its address.
     ///
     /// # Errors
@@ -123,6 +137,21 @@ impl Others {
             anyhow::Ok(())
         })?;
         Ok(others)
+    }
+
+    /// Id of one of them, once it is loaded: `drop_in_front` or `other_tc`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn id(&self, name: &str) -> Result<u32> {
+        let program = self.object.program(name).with_context(|| format!("no program {name}"))?;
+        let info = match program {
+            Program::Xdp(program) => program.info(),
+            Program::SchedClassifier(program) => program.info(),
+            _ => anyhow::bail!("{name} is of another kind"),
+        };
+        Ok(info?.id())
     }
 
     /// The program that does nothing.

@@ -7,6 +7,7 @@ use aya_log::EbpfLogger;
 
 use crate::{
     domain::{
+        other_programs::OtherProgram,
         rules::Rules,
         sample::{BlindSpot, Loss, Sample},
         sources::SourceTable,
@@ -14,7 +15,7 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
-        attached,
+        attached::{self, Attached},
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
         interface::{Interface, InterfaceError},
@@ -27,7 +28,7 @@ use crate::{
         reading::Reading,
         rule_reader::{self, RuleReader},
         senders::Senders,
-        tallies,
+        tallies::{self, Tallies},
     },
 };
 
@@ -99,7 +100,7 @@ pub struct Observer {
     lost_sources: u64,
     rules: RuleReader,
     blind_spots: Vec<BlindSpot>,
-    others: Vec<String>,
+    others: Attached,
 }
 
 impl Observer {
@@ -149,7 +150,8 @@ impl Observer {
         let attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
-        let others = target.namespace.run(|| attached::others(&name, index))?;
+        let mut others = Attached::default();
+        target.namespace.run(|| others.look(index, &programs.ids(), 0))?;
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         memory::give_back();
@@ -192,9 +194,10 @@ impl Observer {
         &self.blind_spots
     }
 
-    /// Programs and filters of somebody else on the interface, as they were when this began to watch.
-    pub fn others(&self) -> &[String] {
-        &self.others
+    /// Programs and filters of somebody else on the interface, as they were when this began to watch or, later, when a
+    /// program had dropped something.
+    pub fn others(&self) -> &[OtherProgram] {
+        self.others.found()
     }
 
     /// Whether neither arriving SYNs nor leaving SYN-ACKs can be seen.
@@ -254,6 +257,7 @@ impl Observer {
             log.flush();
         }
         let (reading, rules) = self.reading_and_rules(began, sources)?;
+        self.look_who_drops(&reading.tallies)?;
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -275,6 +279,7 @@ impl Observer {
             strays,
             foreign_xdp,
             foreign_tc,
+            other_programs: self.others.found().to_vec(),
             loss: Loss {
                 drops: loss.drops,
                 elsewhere: loss.elsewhere,
@@ -305,6 +310,16 @@ impl Observer {
             |reading| rule_reader::netfilter_drops(&reading.tallies),
             || Ok(target.namespace.run(nftables::dropping_rules)?),
         )
+    }
+
+    /// Looks again who else is attached, where a program dropped something: whoever did may have come meanwhile.
+    fn look_who_drops(&mut self, tallies: &Tallies) -> Result<(), ObserveError> {
+        let drops = attached::drops(tallies);
+        let Self { target, programs, others, .. } = self;
+        if others.is_due(drops, Instant::now()) {
+            target.namespace.run(|| others.look(target.interface.index, &programs.ids(), drops))?;
+        }
+        Ok(())
     }
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls

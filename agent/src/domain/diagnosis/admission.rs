@@ -108,6 +108,11 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     }
     let reasons = reasons(case, group, |dropped, _| dropped == Dropped::SynBeforeHook);
     let traffic = Traffic { port: group.port, class: group.class };
+    let mut evidence = vec![
+        Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
+        Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
     let (code, dropped_by, advice) = if reasons == "CPU_BACKLOG" {
         (
             Code::HostDrop,
@@ -117,6 +122,7 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     } else {
         // It may have been detached meanwhile.
         let program = case.history.in_front().unwrap_or_else(|| "a BPF program in front of tc".to_owned());
+        evidence.extend(programs(case, &reasons));
         (Code::BpfDrop, program, case.facts().remedy(Remedy::LetInProgram, traffic, &reasons))
     };
     Some(Finding {
@@ -136,13 +142,16 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds()
         ),
         advice,
-        evidence: vec![
-            Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
-            Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     })
+}
+
+/// Who is attached where such drops are made.
+fn programs(case: &Case<'_>, reasons: &str) -> Option<Fact> {
+    let reasons: Vec<_> = reasons.split(", ").collect();
+    let names: Vec<_> = case.history.who_drops_with(&reasons).iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| Fact::text("programs", names.join("; "), FactOrigin::Interface))
 }
 
 /// Whether those SYNs were counted as arrived all the same. Older kernels free a SYN with an impossible
@@ -171,6 +180,13 @@ pub fn severity(case: &Case<'_>, code: Code, group: &Group<'_>, hit: &Hit) -> Se
 pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
     let seconds = case.evidence_seconds();
     let reasons = reasons(case, group, |dropped, meaning| dropped == kind.dropped && meaning == kind.meaning);
+    let programs = programs(case, &reasons).filter(|_| kind.code == Code::BpfDrop);
+    let mut evidence = vec![
+        Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
+        Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
+    evidence.extend(programs);
     Finding {
         code: kind.code,
         severity: severity(case, kind.code, group, &hit),
@@ -188,11 +204,7 @@ pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Fin
             kind.dropped_by
         ),
         advice: case.facts().remedy(kind.remedy, Traffic { port: group.port, class: group.class }, &reasons),
-        evidence: vec![
-            Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
-            Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     }
 }

@@ -33,7 +33,7 @@ impl Facts<'_> {
             Remedy::LetIn => self.let_in(traffic),
             Remedy::LetInBeforeReject => self.let_in_before_reject(traffic),
             Remedy::LoosenReversePath => self.loosen_reverse_path(traffic),
-            Remedy::LetInProgram => self.let_in_program(traffic),
+            Remedy::LetInProgram => self.let_in_program(traffic, reasons),
             Remedy::MendChecksum => self.mend_checksum(traffic),
             Remedy::ByReason => self.by_reason(traffic, reasons),
             Remedy::ByAddress => self.by_address(traffic),
@@ -84,15 +84,24 @@ impl Facts<'_> {
     }
 
     /// A BPF program drops.
-    fn let_in_program(&self, Traffic { port, class }: Traffic) -> String {
-        let text = format!(
-            "See which program is attached and let tcp/{port} pass there.{}",
-            Traffic { port, class }.consequence()
-        );
-        let lines = Lines::new(text).look(&format!("bpftool net show dev {}", self.interface()));
-        let id = self.history.foreign_xdp().and_then(|program| program.strip_prefix("id "));
-        let id: String = id.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
-        if id.is_empty() { lines.done() } else { lines.look(&format!("bpftool prog show id {id}")).done() }
+    fn let_in_program(&self, Traffic { port, class }: Traffic, reasons: &str) -> String {
+        let reasons: Vec<_> = reasons.split(", ").collect();
+        let suspects = self.history.who_drops_with(&reasons);
+        let names: Vec<_> = suspects.iter().map(ToString::to_string).collect();
+        let which = match &names[..] {
+            [] => "See which program is attached and".to_owned(),
+            [only] => format!("Ask whoever attached {only} what it is for, and"),
+            many => format!("One of these drops: {}. See which, and", many.join("; ")),
+        };
+        let consequence = Traffic { port, class }.consequence();
+        let lines = Lines::new(format!("{which} let tcp/{port} pass there.{consequence}"))
+            .look(&format!("bpftool net show dev {}", self.interface()));
+        let mut ids: Vec<u32> = suspects.iter().filter_map(|other| other.id).collect();
+        let foreign_xdp = self.history.foreign_xdp().and_then(|program| program.strip_prefix("id "));
+        if suspects.is_empty() {
+            ids.extend(foreign_xdp.and_then(|id| id.parse::<u32>().ok()));
+        }
+        ids.iter().fold(lines, |lines, id| lines.look(&format!("bpftool prog show id {id}"))).done()
     }
 
     /// Checksums are wrong.
