@@ -68,7 +68,7 @@ impl Facts<'_> {
     }
 
     fn routes(&self, mut lines: Lines, class: SourceClass) -> Lines {
-        for subnet in self.subnets(class).texts() {
+        for subnet in self.subnets(class).destinations() {
             let (gateway, interface) = (self.gateway(), self.interface());
             lines = lines.change(&format!("ip route add {subnet} via {gateway} dev {interface}"));
         }
