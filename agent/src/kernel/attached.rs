@@ -2,7 +2,7 @@
 //! may have come later.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,6 @@ use crate::{
     },
     kernel::{
         clsact::{self, Neighbour},
-        interface,
         privileges::{self, Power},
         programs::is_ours,
         tallies::Tallies,
@@ -33,6 +32,8 @@ pub struct Attached {
     found: Vec<OtherProgram>,
     /// Names of programs by id, as far as they could be known when each was first seen.
     names: BTreeMap<u32, Option<String>>,
+    /// Ids of the XDP programs of the latest reading without a new drop, and of all since.
+    xdp: BTreeSet<u32>,
     /// Drops that a program may have made when they were last looked up.
     known_drops: u64,
     rests_until: Option<Instant>,
@@ -42,6 +43,14 @@ impl Attached {
     /// As last seen, in the order in which an arriving packet meets them, then those on its way out.
     pub fn found(&self) -> &[OtherProgram] {
         &self.found
+    }
+
+    /// Takes in which XDP programs a reading saw: who dropped between two readings may be gone with the second.
+    pub fn note(&mut self, xdp: &[u32], drops: u64) {
+        if drops == self.known_drops {
+            self.xdp.clear();
+        }
+        self.xdp.extend(xdp);
     }
 
     /// Whether to look again: something was dropped, and not only a moment ago since the latest look.
@@ -62,8 +71,7 @@ impl Attached {
     }
 
     fn all(&mut self, index: u32, own: &[u32]) -> Vec<OtherProgram> {
-        let link = interface::link_state(index).ok().flatten();
-        let xdp = link.into_iter().flat_map(|link| link.xdp_programs).map(|id| (Hook::Xdp, id));
+        let xdp = self.xdp.clone().into_iter().map(|id| (Hook::Xdp, id));
         let on = |side, hook| {
             let ids = tcx::programs(index, side).unwrap_or_default().into_iter();
             // Another agent lets every packet pass.
@@ -134,6 +142,21 @@ mod tests {
         assert!(!attached.is_due(3, began + Duration::from_secs(60)), "nothing new");
         assert!(!attached.is_due(4, began + Duration::from_millis(100)), "a look costs what it costs");
         assert!(attached.is_due(4, began + Duration::from_millis(203)));
+    }
+
+    #[test]
+    fn an_xdp_program_that_goes_after_it_dropped_is_remembered_until_they_were_looked_up() {
+        let mut attached = Attached::default();
+        let seen = |attached: &Attached| attached.xdp.iter().copied().collect::<Vec<_>>();
+        attached.note(&[6], 0);
+        attached.note(&[7], 0);
+        assert_eq!(seen(&attached), [7], "one that left before anything was dropped is none");
+        attached.note(&[8], 3);
+        attached.note(&[], 4);
+        assert_eq!(seen(&attached), [7, 8]);
+        attached.rest(4, Instant::now(), Duration::ZERO);
+        attached.note(&[], 4);
+        assert_eq!(seen(&attached), [0; 0]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
         attached::{self, Attached},
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
-        interface::{Interface, InterfaceError},
+        interface::{self, Interface, InterfaceError},
         maps::{MapAccessError, Maps},
         memory,
         namespace::{Namespace, NamespaceError},
@@ -28,7 +28,7 @@ use crate::{
         reading::Reading,
         rule_reader::{self, RuleReader},
         senders::Senders,
-        tallies::{self, Tallies},
+        tallies,
     },
 };
 
@@ -151,7 +151,11 @@ impl Observer {
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
         let mut others = Attached::default();
-        target.namespace.run(|| others.look(index, &programs.ids(), 0))?;
+        target.namespace.run(|| {
+            let link = interface::link_state(index).ok().flatten();
+            others.note(&link.map(|link| link.xdp_programs).unwrap_or_default(), 0);
+            others.look(index, &programs.ids(), 0);
+        })?;
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
         memory::give_back();
@@ -257,7 +261,7 @@ impl Observer {
             log.flush();
         }
         let (reading, rules) = self.reading_and_rules(began, sources)?;
-        self.look_who_drops(&reading.tallies)?;
+        self.look_who_drops(&reading)?;
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -313,9 +317,10 @@ impl Observer {
     }
 
     /// Looks again who else is attached, where a program dropped something: whoever did may have come meanwhile.
-    fn look_who_drops(&mut self, tallies: &Tallies) -> Result<(), ObserveError> {
-        let drops = attached::drops(tallies);
+    fn look_who_drops(&mut self, reading: &Reading) -> Result<(), ObserveError> {
+        let drops = attached::drops(&reading.tallies);
         let Self { target, programs, others, .. } = self;
+        others.note(&reading.link.xdp_programs, drops);
         if others.is_due(drops, Instant::now()) {
             target.namespace.run(|| others.look(target.interface.index, &programs.ids(), drops))?;
         }

@@ -9,6 +9,7 @@ use crate::domain::{
         unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    other_programs::OtherProgram,
     reason::Meaning,
     stage::{Place, Stage},
     tally::Dropped,
@@ -121,7 +122,12 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         )
     } else {
         // It may have been detached meanwhile.
-        let program = case.history.in_front().unwrap_or_else(|| "a BPF program in front of tc".to_owned());
+        let was_seen = || match &suspects(case, &reasons)[..] {
+            [only] => Some(format!("a program that is detached by now ({only})")),
+            _ => None,
+        };
+        let program = case.history.in_front().or_else(was_seen);
+        let program = program.unwrap_or_else(|| "a BPF program in front of tc".to_owned());
         evidence.extend(programs(case, &reasons));
         (Code::BpfDrop, program, case.facts().remedy(Remedy::LetInProgram, traffic, &reasons))
     };
@@ -147,10 +153,13 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     })
 }
 
-/// Who is attached where such drops are made.
+/// Who was attached where such drops are made, when the latest was seen.
+fn suspects<'a>(case: &Case<'a>, reasons: &str) -> Vec<&'a OtherProgram> {
+    case.history.who_drops_with(&reasons.split(", ").collect::<Vec<_>>())
+}
+
 fn programs(case: &Case<'_>, reasons: &str) -> Option<Fact> {
-    let reasons: Vec<_> = reasons.split(", ").collect();
-    let names: Vec<_> = case.history.who_drops_with(&reasons).iter().map(ToString::to_string).collect();
+    let names: Vec<_> = suspects(case, reasons).iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| Fact::text("programs", names.join("; "), FactOrigin::Interface))
 }
 

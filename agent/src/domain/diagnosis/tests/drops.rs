@@ -238,6 +238,11 @@ fn whoever_is_attached_where_a_program_dropped_is_named() {
         (found.code, programs(&found)),
         (Code::BpfDrop, Some("Text(\"tcx ingress id 8\")".to_owned()))
     );
+    // In front of the hook and gone by now: who it was is remembered.
+    let found =
+        dropped_beside(&all, |story| story.note_drop(NODE_A, Dropped::SynBeforeHook, "NOT_SPECIFIED"));
+    let summary = &found.summary;
+    assert!(summary.contains("by a program that is detached by now (xdp id 7, guard) in"), "{summary}");
     let two = [other(Hook::TcxIngress, 8, None), other(Hook::ClsactIngress, 9, Some("meter"))];
     let found = dropped_beside(&two, |story| story.drop(NODE_A, "TC_INGRESS"));
     let advice = &found.advice;
