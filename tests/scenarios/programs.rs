@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     expected::{last_verdict, wait_verdict},
-    row::{PATIENCE, nodes},
+    row::{PATIENCE, nodes, recording},
     turns,
 };
 
@@ -41,7 +41,7 @@ impl Scene {
         let interval = plan.interval.as_millis();
         let text =
             format!("--port {} --nlb {a} {b} --health-interval {interval}ms --interval 200ms", plan.port);
-        let mut agent = Agent::trace(&lab.task, &[words(&text), kernel::arguments()].concat());
+        let mut agent = Agent::trace(&lab.task, &[words(&text), kernel::arguments(), recording()].concat());
         let check = Check::every(plan.interval, Speech::Tcp);
         let probers =
             [0, 1].map(|number| Node::start(&lab.nodes[number], plan.node(number), plan.target(), check));
