@@ -53,9 +53,9 @@ impl Scene {
 
     /// Waits until the drops of the first node are found and somebody is named, and holds that it is this one.
     #[track_caller]
-    fn wait_named(&mut self, program: &str) {
+    fn wait_named(&mut self, code: &str, program: &str) {
         let found = self.agent.wait_for("the program to be named", PATIENCE, |line| {
-            line["code"] == "bpf_drop" && line["programs"].is_string()
+            line["code"] == code && line["programs"].is_string()
         });
         assert_eq!(found["programs"], program, "{found}");
         assert_eq!(
@@ -87,7 +87,7 @@ fn an_xdp_program_that_comes_later_is_named_until_it_goes(family: Family) {
     let xdp = Others::xdp(&scene.lab.task, &plan.task.interface, plan.node(0)).expect("an XDP program");
     let id = xdp.id("drop_in_front").expect("it is loaded");
     // Its name takes SYS_ADMIN, which was given up.
-    scene.wait_named(&format!("xdp id {id}"));
+    scene.wait_named("bpf_drop", &format!("xdp id {id}"));
     drop(xdp);
     scene.probers[0].wait_for(Belief::Healthy, PATIENCE);
     wait_verdict(&mut scene.agent, "healthy");
@@ -122,9 +122,24 @@ fn a_filter_that_comes_later_is_named_by_its_name(family: Family) {
     let filter = Others::clsact_dropping(&scene.lab.task, &plan.task.interface, 10, plan.node(0));
     let filter = filter.expect("the kernel takes a filter");
     let id = filter.id("other_tc").expect("it is loaded");
-    scene.wait_named(&format!("clsact ingress id {id}, other_tc"));
+    scene.wait_named("bpf_drop", &format!("clsact ingress id {id}, other_tc"));
     let ended = scene.agent.stop();
     assert_eq!(faults(&ended.lines), BTreeSet::from(["bpf_drop"]));
+}
+
+fn a_program_that_drops_replies_is_named(family: Family) {
+    let _turn = turns::share();
+    let Some(mut scene) = Scene::new(family) else { return };
+    let plan = scene.lab.plan.clone();
+    let program = Others::tc_dropping_replies(&scene.lab.task, &plan.task.interface, plan.node(0));
+    let program = program.expect("the kernel takes a tc program");
+    let id = program.id("drop_replies").expect("it is loaded");
+    let is_tcx = scene.agent.lines()[0]["hooks"].to_string().contains("tcx");
+    let name =
+        if is_tcx { format!("tcx egress id {id}") } else { format!("clsact egress id {id}, drop_replies") };
+    scene.wait_named("reply_dropped", &name);
+    let ended = scene.agent.stop();
+    assert_eq!(faults(&ended.lines), BTreeSet::from(["reply_dropped"]));
 }
 
 macro_rules! both_families {
@@ -149,4 +164,5 @@ both_families! {
     an_xdp_program_that_comes_later_is_named_until_it_goes
     an_xdp_program_that_comes_later_and_drops_nothing_is_no_finding
     a_filter_that_comes_later_is_named_by_its_name
+    a_program_that_drops_replies_is_named
 }

@@ -158,7 +158,8 @@ fn suspects<'a>(case: &Case<'a>, reasons: &str) -> Vec<&'a OtherProgram> {
     case.history.who_drops_with(&reasons.split(", ").collect::<Vec<_>>())
 }
 
-fn programs(case: &Case<'_>, reasons: &str) -> Option<Fact> {
+/// Their names, as evidence.
+pub fn programs(case: &Case<'_>, reasons: &str) -> Option<Fact> {
     let names: Vec<_> = suspects(case, reasons).iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| Fact::text("programs", names.join("; "), FactOrigin::Interface))
 }

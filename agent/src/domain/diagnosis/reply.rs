@@ -3,6 +3,7 @@
 use crate::domain::{
     diagnosis::{
         Case, Group,
+        admission::programs,
         answer::{labels, stuck, unfinished},
         list,
         unaccounted::unaccounted,
@@ -43,6 +44,11 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     reasons.dedup();
     let by_netfilter = reasons == ["NETFILTER_DROP"];
     let reasons = reasons.join(", ");
+    let mut evidence = vec![
+        Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
+    evidence.extend(programs(case, &reasons));
     Some(Finding {
         code: Code::ReplyDropped,
         severity: Severity::Fault,
@@ -59,10 +65,7 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds(),
         ),
         advice: case.facts().let_out(group.port, by_netfilter, &reasons),
-        evidence: vec![
-            Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     })
 }

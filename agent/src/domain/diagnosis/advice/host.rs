@@ -83,8 +83,13 @@ impl Facts<'_> {
         router.map_or_else(|| "<gateway>".to_owned(), |router| router.to_string())
     }
 
-    /// A BPF program drops.
-    fn let_in_program(&self, Traffic { port, class }: Traffic, reasons: &str) -> String {
+    /// A BPF program drops what comes.
+    fn let_in_program(&self, traffic: Traffic, reasons: &str) -> String {
+        self.ask_program(reasons, &format!("tcp/{}", traffic.port), traffic.consequence())
+    }
+
+    /// A BPF program drops: `what` is to pass there.
+    pub(super) fn ask_program(&self, reasons: &str, what: &str, consequence: &str) -> String {
         let reasons: Vec<_> = reasons.split(", ").collect();
         let suspects = self.history.who_drops_with(&reasons);
         let names: Vec<_> = suspects.iter().map(ToString::to_string).collect();
@@ -93,12 +98,11 @@ impl Facts<'_> {
             [only] => format!("Ask whoever attached {only} what it is for, and"),
             many => format!("One of these drops: {}. See which, and", many.join("; ")),
         };
-        let consequence = Traffic { port, class }.consequence();
-        let lines = Lines::new(format!("{which} let tcp/{port} pass there.{consequence}"))
+        let lines = Lines::new(format!("{which} let {what} pass there.{consequence}"))
             .look(&format!("bpftool net show dev {}", self.interface()));
         let mut ids: Vec<u32> = suspects.iter().filter_map(|other| other.id).collect();
         let foreign_xdp = self.history.foreign_xdp().and_then(|program| program.strip_prefix("id "));
-        if suspects.is_empty() {
+        if suspects.is_empty() && !reasons.contains(&"TC_EGRESS") {
             ids.extend(foreign_xdp.and_then(|id| id.parse::<u32>().ok()));
         }
         ids.iter().fold(lines, |lines, id| lines.look(&format!("bpftool prog show id {id}"))).done()

@@ -250,6 +250,31 @@ fn whoever_is_attached_where_a_program_dropped_is_named() {
 }
 
 #[test]
+fn a_program_that_drops_replies_is_named() {
+    let shaper = [other(Hook::Xdp, 7, Some("guard")), other(Hook::ClsactEgress, 9, Some("shaper"))];
+    let drop_reply = |reason| {
+        move |story: &mut Story| {
+            story.arrive(NODE_A);
+            story.tally(NODE_A).synacks += 1;
+            story.note_drop(NODE_A, Dropped::SynAck, reason);
+        }
+    };
+    let found = dropped_beside(&shaper, drop_reply("TC_EGRESS"));
+    let named = Some("Text(\"clsact egress id 9, shaper\")".to_owned());
+    assert_eq!((found.code, programs(&found)), (Code::ReplyDropped, named));
+    let advice = &found.advice;
+    assert!(
+        advice.contains("clsact egress id 9, shaper what it is for, and let replies from tcp/8080"),
+        "{advice}"
+    );
+    // And not where something else drops them.
+    let found = dropped_beside(&shaper, drop_reply("NEIGH_FAILED"));
+    assert_eq!((found.code, programs(&found)), (Code::ReplyDropped, None));
+    let found = dropped_beside(&[], drop_reply("TC_EGRESS"));
+    assert!(programs(&found).is_none() && found.advice.starts_with("See which program"), "{}", found.advice);
+}
+
+#[test]
 fn a_program_that_cannot_have_dropped_is_not_named() {
     let guard = [other(Hook::Xdp, 7, Some("guard"))];
     let found = dropped_beside(&guard, |story| story.drop(NODE_A, "TC_INGRESS"));
