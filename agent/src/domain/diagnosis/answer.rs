@@ -151,29 +151,37 @@ impl NoRoutes {
         Some(Self { no_routes, listen_drops, overflows })
     }
 
-    /// How many SYNs of a source hang. SYN-ACKs that were sent again, to senders whose answers get lost, must not pass for the
-    /// answers of those who get none; but then a duplicate SYN that was not counted would look like one without an answer. The
-    /// kernel's own counts decide: it found no route for at least as many SYNs as are said to hang.
-    fn hanging<'a, A: Fn(&Track) -> Account>(
+    /// How many SYNs of a source hang that are so old. SYN-ACKs that were sent again, to senders whose answers get lost, must not
+    /// pass for the answers of those who get none; but then a duplicate SYN that was not counted would look like one without an
+    /// answer. The kernel's own counts decide: it found no route for at least as many SYNs as hang in all, the youngest included,
+    /// which it counted, too. What `is_open` needs no more than to be likely.
+    fn hanging<'a>(
         &self,
         case: &'a Case<'_>,
-        account: A,
-    ) -> impl Fn(&Track) -> u64 + use<'a, A> {
-        let claimed: u64 = case.history.tracks().map(|(_, track)| account(track).unanswered()).sum();
+        age: Duration,
+        is_open: bool,
+    ) -> impl Fn(&Track) -> u64 + use<'a> {
+        let (account, youngest) =
+            if is_open { (Account::likely as Look, age) } else { (Account::sure as Look, Duration::ZERO) };
+        let unanswered = |(_, track): (TallyKey, &Track)| account(case, track, youngest).unanswered();
+        let claimed: u64 = case.history.tracks().map(unanswered).sum();
         let is_borne_out = claimed <= self.no_routes.min(self.listen_drops);
         move |track| {
-            let account = account(track);
+            let account = account(case, track, age);
             if is_borne_out { account.unanswered() } else { account.unaccounted() }
         }
     }
 }
 
+/// One of the two ways to draw up an account.
+type Look = fn(&Case<'_>, &Track, Duration) -> Account;
+
 /// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
 pub fn is_hanging(case: &Case<'_>) -> bool {
     // First what is cheap: this is asked at every reading of every target.
     let Some(kernel) = NoRoutes::find(case) else { return false };
-    let of_age = |age: Duration| kernel.hanging(case, move |track| Account::sure(case, track, age));
-    let (now, later) = (of_age(Duration::ZERO), of_age(SYNCHRONOUS));
+    let (now, later) =
+        (kernel.hanging(case, Duration::ZERO, false), kernel.hanging(case, SYNCHRONOUS, false));
     case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
         let hang = |count: &dyn Fn(&Track) -> u64| group.members.iter().any(|(_, track)| count(track) > 0);
         hang(&now) && !hang(&later)
@@ -187,8 +195,7 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         return None;
     }
     let is_open = case.open.is_fault((Code::NoReturnRoute, Some(group.port), group.class));
-    let account = if is_open { Account::likely } else { Account::sure };
-    let stuck = stuck(group, kernel.hanging(case, |track| account(case, track, SYNCHRONOUS)));
+    let stuck = stuck(group, kernel.hanging(case, SYNCHRONOUS, is_open));
     if stuck.is_empty() {
         return None;
     }

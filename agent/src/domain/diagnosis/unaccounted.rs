@@ -21,6 +21,8 @@ pub struct Account {
     arrived: u64,
     /// Dropped, refused, duplicates, or without an answer for another reason that is known.
     gone: u64,
+    /// Freed without a reason on a kernel that gives none: as duplicates are there.
+    untold: u64,
     synacks: u64,
     /// Of the SYN-ACKs, those that were sent again.
     retransmits: u64,
@@ -46,6 +48,7 @@ impl Account {
         Self {
             arrived: settled.arrived,
             gone: gone(told),
+            untold: told.drops_with(Dropped::Syn, Meaning::Untold),
             synacks: told.synacks,
             retransmits: settled.synack_retransmits,
         }
@@ -59,7 +62,8 @@ impl Account {
 
     /// The same, but SYN-ACKs that were sent again pass for nobody's answer. Rests on every duplicate SYN being counted as one.
     pub const fn unanswered(&self) -> u64 {
-        self.arrived.saturating_sub(self.gone + self.synacks.saturating_sub(self.retransmits))
+        let answered = self.synacks.saturating_sub(self.retransmits);
+        self.arrived.saturating_sub(self.gone + self.untold + answered)
     }
 }
 

@@ -133,6 +133,37 @@ fn answers_that_get_lost_are_not_said_to_lack_a_route_because_others_do() {
 }
 
 #[test]
+fn duplicates_that_a_kernel_gives_no_reason_for_lack_no_route() {
+    let story = beside_served_nodes(|story, second| {
+        lose(story, CLIENTS, false);
+        story.note_drop(CLIENTS, Dropped::Syn, crate::domain::reason::UNKNOWN.0);
+        // Of more SYNs than are watched: the counters are those of the namespace.
+        if second.is_multiple_of(5) {
+            story.count(|host| &mut host.listen_drops, 30);
+            story.count(|host| &mut host.out_no_routes, 30);
+        }
+    });
+    assert_eq!(story.conclusions(), [of_clients(Code::ReplyLost)]);
+}
+
+#[test]
+fn what_the_kernel_counted_of_the_youngest_bears_out_nothing_about_older_ones() {
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        if second.is_multiple_of(10) {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+        if second.is_multiple_of(4) {
+            lose(story, CLIENTS, false);
+        }
+    });
+    // In the latest reading many strangers come to whom there is no route.
+    story.pass(1, |story, _| (0..50).for_each(|_| no_route(story, STRANGERS)));
+    assert_eq!(story.conclusions(), [of_clients(Code::ReplyLost)]);
+}
+
+#[test]
 fn a_few_that_went_away_in_a_handshake_are_no_lost_path_when_the_route_goes() {
     let mut story = Story::new();
     story.pass(100, |story, second| {
