@@ -184,6 +184,30 @@ rows! {
         ..HEALTHY
     };
 
+    /// Of the clients of one prefix some are served, the answers of some get lost, and to some there is no route.
+    there_is_no_route_back_to_some_clients_and_replies_to_others_are_lost => Row {
+        // Few enough that one who is served counts as much as one who is not.
+        requests_per_second: 8,
+        after: Some(|lab| {
+            let gateway = lab.plan.task.gateway;
+            let [a, b] = &lab.plan.nodes;
+            let [served, lost, ..] = lab.plan.client.addresses[..] else { panic!("four clients") };
+            shell::ip(&lab.task, &format!(
+                "route add {} via {gateway}\nroute add {} via {gateway}\nroute add {served} via {gateway}\n\
+                 route add {lost} via {gateway}\nroute del default via {gateway}",
+                a.subnet, b.subnet
+            ));
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} daddr {lost} tcp flags & (syn | ack) == syn | ack"));
+        }),
+        expected: |plan| vec![
+            Expected::of_clients("no_return_route", "proven", plan),
+            Expected::of_clients("reply_lost", "proven", plan),
+        ],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     syn_cookies_are_sent_and_lost_on_their_way => Row {
         before: |lab| {
             shell::sysctl(&lab.task, "ipv4/tcp_syncookies", "2");

@@ -37,6 +37,7 @@ mod packets;
 mod priors;
 mod privileges;
 mod probe_table;
+mod programs;
 mod promptness;
 mod rare;
 mod rhythm;

@@ -1,6 +1,12 @@
 //! The same cause, aimed at somebody else or too weak to count: one row for each code that `near_misses.rs` does not come near.
 
-use std::{fs, net::IpAddr, thread::sleep, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::IpAddr,
+    thread::{self, sleep},
+    time::Duration,
+};
 
 use agent::domain::finding::Code;
 use lab::{
@@ -8,7 +14,7 @@ use lab::{
     client::ask_for,
     conntrack, flood,
     frame::{Frame, Link},
-    nlb::{Speech, connect},
+    nlb::{Speech, connect, in_vain},
     plan::Family,
     shell,
     topology::Topology,
@@ -37,6 +43,18 @@ fn send_as_stranger(lab: &Topology, count: u16) {
     for port in 0..count {
         let frame = Frame::syn(stranger(plan.family), 40_000 + port, plan.target()).on(&link);
         flood::send(&lab.fabric, "task", &[frame], 1, 0);
+    }
+}
+
+/// Lets every client ask once, and have so much patience that its SYN is sent again after 1 and 3 s.
+fn ask_patiently(lab: &Topology) {
+    let target = lab.plan.target();
+    let ask = |from: IpAddr| {
+        lab.client.run(|| thread::spawn(move || connect(from, target, Duration::from_millis(3300))))
+    };
+    let asked: Vec<_> = lab.plan.client.addresses.iter().map(|from| ask(*from)).collect();
+    for attempt in asked {
+        in_vain(attempt.join().expect("it asks"), ErrorKind::TimedOut);
     }
 }
 
@@ -110,6 +128,28 @@ rows! {
             send_as_stranger(lab, 5);
             assert!(out_no_routes(lab) >= before + 5, "no route was looked for in vain");
         }),
+        ..HEALTHY
+    };
+
+    /// Clients get no answer because it is lost, and send their SYN again: the duplicates hang, and no route is missing to them.
+    /// It is missing to a stranger.
+    replies_to_clients_are_lost_and_there_is_no_route_back_to_a_stranger => Row {
+        near: &[Code::NoReturnRoute],
+        after: Some(|lab| {
+            let (gateway, [a, b]) = (lab.plan.task.gateway, &lab.plan.nodes);
+            shell::ip(&lab.task, &format!(
+                "route add {} via {gateway}\nroute add {} via {gateway}\nroute add {} via {gateway}\nroute del default via {gateway}",
+                a.subnet, b.subnet, lab.plan.client.subnet
+            ));
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} daddr {} tcp flags & (syn | ack) == syn | ack", lab.plan.client.subnet));
+            ask_patiently(lab);
+            let before = out_no_routes(lab);
+            send_as_stranger(lab, 20);
+            assert!(out_no_routes(lab) >= before + 20, "no route was looked for in vain");
+        }),
+        expected: |plan| vec![Expected::of_clients("reply_lost", "proven", plan)],
+        verdict: "fault",
         ..HEALTHY
     };
 

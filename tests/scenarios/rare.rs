@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::{
     asked::Asked,
     expected::{Expected, wait_verdict},
-    row::{HEALTHY, PATIENCE, Row, UNHEALTHY, nodes, rows},
+    row::{HEALTHY, PATIENCE, Row, UNHEALTHY, nodes, recording, rows},
     turns,
 };
 
@@ -56,7 +56,7 @@ fn checksums(family: Family, every: u64, times: u32, fault: bool) {
         plan.client.subnet,
         plan.interval.as_millis()
     );
-    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let mut agent = Agent::trace(&lab.task, &[words(&arguments), recording()].concat());
     let check = Check::every(plan.interval, Speech::Tcp);
     let _node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
     let clients = Clients::start(&lab.client, &plan.client.addresses[..3], plan.target(), 80);
@@ -188,7 +188,7 @@ fn said_of_the_other(family: Family, goes_on: bool) -> Vec<Value> {
     let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
     let [a, b] = nodes(plan);
     let arguments = format!("--port {} --nlb {a} {b} --client-ip preserved --interval 1s", plan.port);
-    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let mut agent = Agent::trace(&lab.task, &[words(&arguments), recording()].concat());
     let check = Check::every(INTERVAL, Speech::Tcp);
     let start = |at: usize| Node::start(&lab.nodes[at], plan.node(at), plan.target(), check);
     let (_steady, other) = (start(0), start(1));
@@ -252,7 +252,7 @@ fn starts(family: Family, is_late: bool) -> Vec<Value> {
         plan.node(0),
         interval.as_millis()
     );
-    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let mut agent = Agent::trace(&lab.task, &[words(&arguments), recording()].concat());
     let check = Check::every(interval, Speech::Tcp);
     let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
     wait::until("two of its probes", PATIENCE, || node.record().sent >= 2);

@@ -315,7 +315,7 @@ pub fn told_to_both(row: &Row, plan: &Plan) -> String {
 }
 
 /// `LAB_RECORD`: a directory for what the agent's conclusions rest on, a file per row, to be replayed without a kernel.
-fn recording() -> Vec<String> {
+pub fn recording() -> Vec<String> {
     let (Ok(directory), Some(test)) = (env::var("LAB_RECORD"), thread::current().name().map(str::to_owned))
     else {
         return Vec::new();

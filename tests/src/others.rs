@@ -10,7 +10,7 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
     programs::{
-        LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, Program, SchedClassifier, TcAttachType, Xdp, XdpMode,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
@@ -19,6 +19,16 @@ use ipnet::Ipv4Net;
 use crate::{Netns, witness};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab-programs"));
+
+/// One of the tc programs, and where it belongs.
+#[derive(Clone, Copy)]
+struct Classifier {
+    name: &'static str,
+    side: TcAttachType,
+}
+
+const COUNTER: Classifier = Classifier { name: "other_tc", side: TcAttachType::Ingress };
+const REPLIES: Classifier = Classifier { name: "drop_replies", side: TcAttachType::Egress };
 
 /// Somebody else's programs. What is attached is detached when this is dropped.
 pub struct Others {
@@ -66,17 +76,29 @@ impl Others {
     ///
     /// When the kernel refuses.
     pub fn tc_dropping(namespace: &Netns, interface: &str, source: IpAddr) -> Result<Self> {
-        let mut others = Self::load_dropping(last_bits(source))?;
+        Self::behind(namespace, interface, source, COUNTER)
+    }
+
+    /// The same on the way out: it drops the SYN-ACKs for one address.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn tc_dropping_replies(namespace: &Netns, interface: &str, to: IpAddr) -> Result<Self> {
+        Self::behind(namespace, interface, to, REPLIES)
+    }
+
+    fn behind(namespace: &Netns, interface: &str, address: IpAddr, what: Classifier) -> Result<Self> {
+        let mut others = Self::load_dropping(last_bits(address))?;
         let attached = namespace.run(|| {
             let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-            let program = others.classifier("other_tc")?;
-            program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+            others.classifier(what.name)?.attach_with_options(interface, what.side, options)?;
             anyhow::Ok(())
         });
         if attached.is_ok() {
             return Ok(others);
         }
-        Self::on_clsact(others, namespace, interface, 10)
+        Self::on_clsact(others, namespace, interface, 10, what)
     }
 
     /// A tc program on clsact, at this priority; it counts SYNs and ends the chain. It goes with the interface.
@@ -85,10 +107,16 @@ impl Others {
     ///
     /// When the kernel refuses.
     pub fn clsact(namespace: &Netns, interface: &str, priority: u16) -> Result<Self> {
-        Self::on_clsact(Self::load()?, namespace, interface, priority)
+        Self::on_clsact(Self::load()?, namespace, interface, priority, COUNTER)
     }
 
-    fn on_clsact(mut others: Self, namespace: &Netns, interface: &str, priority: u16) -> Result<Self> {
+    fn on_clsact(
+        mut others: Self,
+        namespace: &Netns,
+        interface: &str,
+        priority: u16,
+        what: Classifier,
+    ) -> Result<Self> {
         namespace.run(|| {
             if let Err(error) = tc::qdisc_add_clsact(interface) {
                 // The agent may have one there already.
@@ -97,15 +125,28 @@ impl Others {
                     "clsact on {interface}: {error}"
                 );
             }
-            let program = others.classifier("other_tc")?;
+            let program = others.classifier(what.name)?;
             let options = NlOptions { priority, ..NlOptions::default() };
-            let side = TcAttachType::Ingress;
-            let id = program.attach_with_options(interface, side, TcAttachOptions::Netlink(options))?;
+            let id = program.attach_with_options(interface, what.side, TcAttachOptions::Netlink(options))?;
             // Detaching would have to happen in the namespace; the namespace ends soon enough.
             std::mem::forget(program.take_link(id)?);
             anyhow::Ok(())
         })?;
         Ok(others)
+    }
+
+    /// The same, and it drops the SYNs of one source.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn clsact_dropping(
+        namespace: &Netns,
+        interface: &str,
+        priority: u16,
+        source: IpAddr,
+    ) -> Result<Self> {
+        Self::on_clsact(Self::load_dropping(last_bits(source))?, namespace, interface, priority, COUNTER)
     }
 
     /// An XDP program that drops the SYNs of one source, given by the last 32 bits of its address.
@@ -123,6 +164,21 @@ impl Others {
             anyhow::Ok(())
         })?;
         Ok(others)
+    }
+
+    /// Id of one of them, once it is loaded: `drop_in_front`, `other_tc` or `drop_replies`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn id(&self, name: &str) -> Result<u32> {
+        let program = self.object.program(name).with_context(|| format!("no program {name}"))?;
+        let info = match program {
+            Program::Xdp(program) => program.info(),
+            Program::SchedClassifier(program) => program.info(),
+            _ => anyhow::bail!("{name} is of another kind"),
+        };
+        Ok(info?.id())
     }
 
     /// The program that does nothing.

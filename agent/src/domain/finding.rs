@@ -213,7 +213,7 @@ pub enum FactOrigin {
     Nftables,
     /// The connection tracking table.
     Conntrack,
-    /// The interface's own counters.
+    /// The interface: its own counters, and who else is attached to it.
     Interface,
     /// What the operator said.
     Settings,

@@ -19,6 +19,7 @@ use crate::domain::{
     health::Protocol,
     host_counters::HostCounters,
     host_log::{HostLog, Waiting},
+    other_programs::OtherProgram,
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     site::Site,
@@ -292,6 +293,12 @@ impl History {
     /// Somebody else's XDP program in front of every hook of ours.
     pub fn foreign_xdp(&self) -> Option<&str> {
         self.latest.foreign_xdp.as_deref()
+    }
+
+    /// Somebody else's on the interface that drop with one of these reasons, as they were when a drop was last seen.
+    pub fn who_drops_with(&self, reasons: &[&str]) -> Vec<&OtherProgram> {
+        let drops = |other: &&OtherProgram| reasons.iter().any(|reason| other.hook.drops_with(reason));
+        self.latest.other_programs.iter().filter(drops).collect()
     }
 
     /// What the agent itself failed to record.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use serde::Serialize;
 
 use crate::domain::{
-    conntrack::Conntrack, host_counters::HostCounters, pairs, rules::Rules, stage::Stage, tally::Tally,
+    conntrack::Conntrack, host_counters::HostCounters, other_programs::OtherProgram, pairs, rules::Rules,
+    stage::Stage, tally::Tally,
 };
 
 /// Which tally: a source slot and a watched port.
@@ -46,6 +47,9 @@ pub struct Sample {
     pub foreign_xdp: Option<String>,
     /// A tc program of somebody else in front of the agent's: it can drop, or end the chain, before a SYN is counted.
     pub foreign_tc: Option<String>,
+    /// Programs and filters of somebody else on the interface, as they were when watching began or, later, when a program had
+    /// dropped something.
+    pub other_programs: Vec<OtherProgram>,
     /// What the agent itself failed to record, cumulative.
     pub loss: Loss,
 }

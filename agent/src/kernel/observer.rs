@@ -7,6 +7,7 @@ use aya_log::EbpfLogger;
 
 use crate::{
     domain::{
+        other_programs::OtherProgram,
         rules::Rules,
         sample::{BlindSpot, Loss, Sample},
         sources::SourceTable,
@@ -14,10 +15,11 @@ use crate::{
     },
     kernel::{
         attach::{AttachMode, Attachment},
-        attached, counters,
+        attached::{self, Attached},
+        counters,
         ethtool::AllowanceReader,
         facts::{KernelFacts, Usable},
-        interface::{Interface, InterfaceError},
+        interface::{self, Interface, InterfaceError},
         maps::{MapAccessError, Maps},
         memory,
         namespace::{Namespace, NamespaceError},
@@ -101,7 +103,7 @@ pub struct Observer {
     reader: Reader,
     recursion_misses: u64,
     blind_spots: Vec<BlindSpot>,
-    others: Vec<String>,
+    others: Attached,
     baseline: Sample,
 }
 
@@ -153,7 +155,12 @@ impl Observer {
         let attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
-        let others = target.namespace.run(|| attached::others(&name, index))?;
+        let mut others = Attached::default();
+        target.namespace.run(|| {
+            let link = interface::link_state(index).ok().flatten();
+            others.note(&link.map(|link| link.xdp_programs).unwrap_or_default(), 0);
+            others.look(index, &programs.ids(), 0);
+        })?;
         // What the namespace counted before the first SYN is nobody's: growth is told from here on.
         let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
         let baseline = Sample { host, conntrack, ..Sample::default() };
@@ -202,9 +209,10 @@ impl Observer {
         &self.blind_spots
     }
 
-    /// Programs and filters of somebody else on the interface, as they were when this began to watch.
-    pub fn others(&self) -> &[String] {
-        &self.others
+    /// Programs and filters of somebody else on the interface, as they were when this began to watch or, later, when a
+    /// program had dropped something.
+    pub fn others(&self) -> &[OtherProgram] {
+        self.others.found()
     }
 
     /// Counters of the namespace as they were before anything was counted of a watched port.
@@ -272,6 +280,7 @@ impl Observer {
         if self.reader.is_fresh() {
             self.recursion_misses = self.count_recursion_misses();
         }
+        self.look_who_drops(&reading)?;
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -293,6 +302,7 @@ impl Observer {
             strays,
             foreign_xdp,
             foreign_tc,
+            other_programs: self.others.found().to_vec(),
             loss: Loss {
                 drops: loss.drops,
                 elsewhere: loss.elsewhere,
@@ -323,6 +333,17 @@ impl Observer {
             |reading| rule_reader::netfilter_drops(&reading.tallies),
             || Ok(target.namespace.run(nftables::dropping_rules)?),
         )
+    }
+
+    /// Looks again who else is attached, where a program dropped something: whoever did may have come meanwhile.
+    fn look_who_drops(&mut self, reading: &Reading) -> Result<(), ObserveError> {
+        let drops = attached::drops(&reading.tallies);
+        let Self { target, programs, others, .. } = self;
+        others.note(&reading.link.xdp_programs, drops);
+        if others.is_due(drops, Instant::now()) {
+            target.namespace.run(|| others.look(target.interface.index, &programs.ids(), drops))?;
+        }
+        Ok(())
     }
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls

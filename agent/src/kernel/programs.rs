@@ -31,9 +31,12 @@ pub const OPENINGS: &str = "hct_openings";
 /// See [`INGRESS`].
 pub const ANSWERS: &str = "hct_answers";
 
+/// All of them.
+const OURS: [&str; 4] = [INGRESS, EGRESS, OPENINGS, ANSWERS];
+
 /// Whether a program of this name is one of an agent's.
 pub fn is_ours(name: &str) -> bool {
-    [INGRESS, EGRESS, OPENINGS, ANSWERS].contains(&name)
+    OURS.contains(&name)
 }
 
 /// How large the maps are to be.
@@ -214,7 +217,16 @@ impl Programs {
 
     /// Id of the ingress program, once it is loaded.
     pub fn ingress_id(&self) -> Option<u32> {
-        let program: &SchedClassifier = self.object.program(INGRESS)?.try_into().ok()?;
+        self.id(INGRESS)
+    }
+
+    /// Ids of the tc programs that are loaded.
+    pub fn ids(&self) -> Vec<u32> {
+        OURS.iter().filter_map(|name| self.id(name)).collect()
+    }
+
+    fn id(&self, name: &str) -> Option<u32> {
+        let program: &SchedClassifier = self.object.program(name)?.try_into().ok()?;
         Some(program.info().ok()?.id())
     }
 

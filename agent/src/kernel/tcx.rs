@@ -19,9 +19,17 @@ use crate::kernel::{
 /// Most programs on one hook (`BPF_MPROG_MAX`, include/linux/bpf_mprog.h, v6.6).
 const MAX_PROGRAMS: usize = 64;
 
-/// `BPF_PROG_QUERY` and `BPF_TCX_INGRESS` (include/uapi/linux/bpf.h, v6.6).
+/// `BPF_PROG_QUERY` (include/uapi/linux/bpf.h, v6.6).
 const PROG_QUERY: libc::c_long = 16;
-const TCX_INGRESS: u32 = 46;
+
+/// One way of an interface: `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS`, same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// In.
+    Ingress = 46,
+    /// Out.
+    Egress = 47,
+}
 
 /// The part of `union bpf_attr` that a query uses (include/uapi/linux/bpf.h, v6.6).
 #[repr(C)]
@@ -53,7 +61,8 @@ pub fn sign(id: u32) -> io::Result<UnixDatagram> {
     UnixDatagram::bind_addr(&address(id)?)
 }
 
-fn is_signed(id: u32) -> bool {
+/// Whether an agent that lives said so of this program. Runs in the target's namespace.
+pub fn is_signed(id: u32) -> bool {
     let connected = UnixDatagram::unbound().and_then(|socket| socket.connect_addr(&address(id)?));
     connected.is_ok()
 }
@@ -61,7 +70,7 @@ fn is_signed(id: u32) -> bool {
 /// The first program of somebody else in front of the agent's own (`own`: its id) on the ingress of an interface: its id,
 /// and its name where that may be known. Runs in the target's namespace. `None` on kernels without tcx.
 pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
-    let ids = ingress_programs(index).ok()?;
+    let ids = programs(index, Side::Ingress).ok()?;
     // Another agent lets every packet pass.
     let in_front: Vec<u32> =
         ids.into_iter().take_while(|id| *id != own).filter(|id| !is_signed(*id)).collect();
@@ -79,18 +88,22 @@ pub fn in_front(interface: &str, index: u32, own: u32) -> Option<String> {
             Some(name) if is_ours(name) => None,
             Some(name) => Some(format!("id {id}, {name}")),
             // One that was detached between the two questions, as another agent that ends, is in front of nothing.
-            None if ingress_programs(index).is_ok_and(|now| !now.contains(&id)) => None,
+            None if programs(index, Side::Ingress).is_ok_and(|now| !now.contains(&id)) => None,
             None => Some(format!("id {id}")),
         }
     })
 }
 
-/// Ids of the programs on the ingress of an interface, in the order they run.
-fn ingress_programs(index: u32) -> io::Result<Vec<u32>> {
+/// Ids of the programs on one side of an interface, in the order they run. Runs in the target's namespace.
+///
+/// # Errors
+///
+/// When the kernel refuses, as one without tcx does.
+pub fn programs(index: u32, side: Side) -> io::Result<Vec<u32>> {
     let mut ids = [0u32; MAX_PROGRAMS];
     let mut query = Query {
         target_interface: index,
-        attach_type: TCX_INGRESS,
+        attach_type: side as u32,
         program_ids: ids.as_mut_ptr() as u64,
         count: MAX_PROGRAMS as u32,
         ..Query::default()

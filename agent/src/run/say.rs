@@ -34,7 +34,7 @@ pub fn introduction(
 ) -> Result<(), Failure> {
     let hooks = watching.observer.hooks();
     let blind_spots = watching.observer.blind_spots();
-    let others = watching.observer.others();
+    let others: Vec<String> = watching.observer.others().iter().map(ToString::to_string).collect();
     let of_role = |role| {
         let sources = watching.sources.iter().filter(|source| source.role == role);
         sources.map(|source| source.label()).collect()
@@ -50,7 +50,7 @@ pub fn introduction(
                 target: label,
                 choices,
                 hooks: &hooks,
-                others,
+                others: &others,
                 blind_spots,
             })
         }
@@ -67,7 +67,7 @@ pub fn introduction(
                 clients: of_role(Role::Client),
                 nlb: of_role(Role::Node),
                 hooks: &hooks,
-                other_programs: others,
+                other_programs: &others,
                 blind_spots: json::blind(blind_spots),
             },
         ),

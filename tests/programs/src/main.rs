@@ -54,6 +54,19 @@ pub fn other_tc(context: TcContext) -> i32 {
     if dropped != 0 && syn_from == dropped { TC_ACT_SHOT } else { TC_ACT_OK }
 }
 
+/// Drops the SYN-ACKs for the same address, on their way out.
+#[classifier]
+pub fn drop_replies(context: TcContext) -> i32 {
+    let dropped = dropped_source();
+    let matches = read_tc::<2>(&context, 12).and_then(|kind| {
+        let (next, flags) = offsets(u16::from_be_bytes(kind))?;
+        let is_tcp = read_tc::<1>(&context, next)? == [TCP];
+        let is_reply = read_tc::<1>(&context, flags)?[0] & SYN_AND_ACK == SYN_AND_ACK;
+        Some(is_tcp && is_reply && u32::from_be_bytes(read_tc(&context, destination(next))?) == dropped)
+    });
+    if matches == Some(true) { TC_ACT_SHOT } else { TC_ACT_OK }
+}
+
 /// Nothing: what calling a program costs by itself.
 #[classifier]
 pub fn empty_tc(_context: TcContext) -> i32 {
@@ -114,6 +127,12 @@ fn dropped_source() -> u32 {
 #[inline(always)]
 fn source(next: usize) -> usize {
     if next == 23 { 14 + 12 } else { 14 + 8 + 12 }
+}
+
+/// The same of the destination.
+#[inline(always)]
+fn destination(next: usize) -> usize {
+    if next == 23 { 14 + 16 } else { 14 + 24 + 12 }
 }
 
 /// Where the next protocol and the TCP flags are, in plain headers behind Ethernet.

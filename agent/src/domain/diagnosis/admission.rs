@@ -5,9 +5,11 @@ use crate::domain::{
     diagnosis::{
         Case, Group, Hit,
         advice::{Remedy, Traffic},
-        list, netfilter, unaccounted,
+        list, netfilter,
+        unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    other_programs::OtherProgram,
     reason::Meaning,
     stage::{Place, Stage},
     tally::Dropped,
@@ -107,6 +109,11 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     }
     let reasons = reasons(case, group, |dropped, _| dropped == Dropped::SynBeforeHook);
     let traffic = Traffic { port: group.port, class: group.class };
+    let mut evidence = vec![
+        Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
+        Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
     let (code, dropped_by, advice) = if reasons == "CPU_BACKLOG" {
         (
             Code::HostDrop,
@@ -115,7 +122,13 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         )
     } else {
         // It may have been detached meanwhile.
-        let program = case.history.in_front().unwrap_or_else(|| "a BPF program in front of tc".to_owned());
+        let was_seen = || match &suspects(case, &reasons)[..] {
+            [only] => Some(format!("a program that is detached by now ({only})")),
+            _ => None,
+        };
+        let program = case.history.in_front().or_else(was_seen);
+        let program = program.unwrap_or_else(|| "a BPF program in front of tc".to_owned());
+        evidence.extend(programs(case, &reasons));
         (Code::BpfDrop, program, case.facts().remedy(Remedy::LetInProgram, traffic, &reasons))
     };
     Some(Finding {
@@ -135,13 +148,20 @@ fn in_front(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds()
         ),
         advice,
-        evidence: vec![
-            Fact::count("syns_dropped_before_hook", hit.failed, FactOrigin::Hook),
-            Fact::count("syns_arrived", hit.of - hit.failed, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     })
+}
+
+/// Who was attached where such drops are made, when the latest was seen.
+fn suspects<'a>(case: &Case<'a>, reasons: &str) -> Vec<&'a OtherProgram> {
+    case.history.who_drops_with(&reasons.split(", ").collect::<Vec<_>>())
+}
+
+/// Their names, as evidence.
+pub fn programs(case: &Case<'_>, reasons: &str) -> Option<Fact> {
+    let names: Vec<_> = suspects(case, reasons).iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| Fact::text("programs", names.join("; "), FactOrigin::Interface))
 }
 
 /// Whether those SYNs were counted as arrived all the same. Older kernels free a SYN with an impossible
@@ -170,6 +190,13 @@ pub fn severity(case: &Case<'_>, code: Code, group: &Group<'_>, hit: &Hit) -> Se
 pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Finding {
     let seconds = case.evidence_seconds();
     let reasons = reasons(case, group, |dropped, meaning| dropped == kind.dropped && meaning == kind.meaning);
+    let programs = programs(case, &reasons).filter(|_| kind.code == Code::BpfDrop);
+    let mut evidence = vec![
+        Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
+        Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
+    evidence.extend(programs);
     Finding {
         code: kind.code,
         severity: severity(case, kind.code, group, &hit),
@@ -187,11 +214,7 @@ pub fn finding(case: &Case<'_>, group: &Group<'_>, kind: &Kind, hit: Hit) -> Fin
             kind.dropped_by
         ),
         advice: case.facts().remedy(kind.remedy, Traffic { port: group.port, class: group.class }, &reasons),
-        evidence: vec![
-            Fact::count("syns_dropped", hit.failed, FactOrigin::Hook),
-            Fact::count("syns_arrived", hit.of, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::{
-    diagnosis::{Case, Group, list, unaccounted, unaccounted_for},
+    diagnosis::{
+        Case, Group, list,
+        unaccounted::{Account, unaccounted},
+    },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
@@ -132,32 +135,68 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// the counters that the same reading shows; this only leaves room for the time that a reading takes.
 const SYNCHRONOUS: Duration = Duration::from_millis(100);
 
+/// What the kernel counts where it finds no route for a SYN-ACK: a listen drop, no overflow, and no packet is seen to drop.
+struct NoRoutes {
+    no_routes: u64,
+    listen_drops: u64,
+    overflows: u64,
+}
+
+impl NoRoutes {
+    fn find(case: &Case<'_>) -> Option<Self> {
+        let growth = case.history.host_growth(case.now);
+        let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
+        let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
+        let overflows = growth.listen_overflows.filter(|count| *count == 0)?;
+        Some(Self { no_routes, listen_drops, overflows })
+    }
+
+    /// How many SYNs of a source hang that are so old. SYN-ACKs that were sent again, to senders whose answers get lost, must not
+    /// pass for the answers of those who get none; but then a duplicate SYN that was not counted would look like one without an
+    /// answer. The kernel's own counts decide: it found no route for at least as many SYNs as hang in all, the youngest included,
+    /// which it counted, too. What `is_open` needs no more than to be likely.
+    fn hanging<'a>(
+        &self,
+        case: &'a Case<'_>,
+        age: Duration,
+        is_open: bool,
+    ) -> impl Fn(&Track) -> u64 + use<'a> {
+        let (account, youngest) =
+            if is_open { (Account::likely as Look, age) } else { (Account::sure as Look, Duration::ZERO) };
+        let unanswered = |(_, track): (TallyKey, &Track)| account(case, track, youngest).unanswered();
+        let claimed: u64 = case.history.tracks().map(unanswered).sum();
+        let is_borne_out = claimed <= self.no_routes.min(self.listen_drops);
+        move |track| {
+            let account = account(case, track, age);
+            if is_borne_out { account.unanswered() } else { account.unaccounted() }
+        }
+    }
+}
+
+/// One of the two ways to draw up an account.
+type Look = fn(&Case<'_>, &Track, Duration) -> Account;
+
 /// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
 pub fn is_hanging(case: &Case<'_>) -> bool {
     // First what is cheap: this is asked at every reading of every target.
-    let growth = case.history.host_growth(case.now);
-    let grew = |count: Option<u64>| count.is_some_and(|count| count > 0);
-    if !grew(growth.out_no_routes) || !grew(growth.listen_drops) || grew(growth.listen_overflows) {
-        return false;
-    }
+    let Some(kernel) = NoRoutes::find(case) else { return false };
+    let (now, later) =
+        (kernel.hanging(case, Duration::ZERO, false), kernel.hanging(case, SYNCHRONOUS, false));
     case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
-        let hangs =
-            |age: Duration| group.members.iter().any(|(_, track)| unaccounted_for(case, track, age) > 0);
-        hangs(Duration::ZERO) && !hangs(SYNCHRONOUS)
+        let hang = |count: &dyn Fn(&Track) -> u64| group.members.iter().any(|(_, track)| count(track) > 0);
+        hang(&now) && !hang(&later)
     })
 }
 
-/// The kernel found no route for the SYN-ACK: it counts a listen drop, no overflow, and no packet is seen to drop.
+/// The kernel found no route for the SYN-ACK.
 fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let growth = case.history.host_growth(case.now);
-    let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
-    let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
-    let overflows = growth.listen_overflows?;
+    let kernel = NoRoutes::find(case)?;
     if case.may_be_strangers(group) {
         return None;
     }
-    let stuck = stuck(group, |track| unaccounted_for(case, track, SYNCHRONOUS));
-    if overflows > 0 || stuck.is_empty() {
+    let is_open = case.open.is_fault((Code::NoReturnRoute, Some(group.port), group.class));
+    let stuck = stuck(group, kernel.hanging(case, SYNCHRONOUS, is_open));
+    if stuck.is_empty() {
         return None;
     }
     let sources = labels(case, &stuck);
@@ -180,9 +219,9 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         advice: case.facts().add_route(group.class, example.split('/').next().unwrap_or("")),
         evidence: vec![
             Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
-            Fact::count("out_no_routes", no_routes, FactOrigin::Netstat),
-            Fact::count("listen_drops", listen_drops, FactOrigin::Netstat),
-            Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
+            Fact::count("out_no_routes", kernel.no_routes, FactOrigin::Netstat),
+            Fact::count("listen_drops", kernel.listen_drops, FactOrigin::Netstat),
+            Fact::count("listen_overflows", kernel.overflows, FactOrigin::Netstat),
         ],
         sources,
     })

@@ -25,6 +25,7 @@ mod silent;
 mod start;
 mod stopped;
 mod translation;
+mod unaccounted;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,10 +34,9 @@ use crate::domain::{
     finding::{Confidence, Finding},
     history::{GRACE, History, Trouble},
     ledger::Ledger,
-    reason::Meaning,
     sample::TallyKey,
     sources::SourceTable,
-    tally::{Dropped, Tally},
+    tally::Tally,
     track::Track,
 };
 
@@ -45,6 +45,7 @@ pub use expected::{Expected, Kinds, expected};
 pub use priors::{corrections, doubt};
 pub use reply::often_unfinished;
 pub use translation::Translation;
+pub use unaccounted::unaccounted;
 
 /// Everything a conclusion may rest on.
 #[derive(Clone, Copy)]
@@ -83,6 +84,11 @@ impl Hit {
         self.sources.push(source);
         self.failed += failed;
         self.of += of;
+    }
+
+    /// Whether this source has it.
+    fn includes(&self, case: &Case<'_>, key: TallyKey) -> bool {
+        self.sources.contains(&case.sources.label(key.slot))
     }
 }
 
@@ -155,28 +161,6 @@ pub fn misses_probes(case: &Case<'_>) -> bool {
 /// Whether and where a watched port's traffic is translated inside the host.
 pub fn translation(case: &Case<'_>, port: u16) -> Translation {
     translation::find(case, port)
-}
-
-/// Recent SYNs of a source that nothing observed accounts for: neither dropped, refused nor answered, although old
-/// enough.
-pub fn unaccounted(case: &Case<'_>, track: &Track) -> u64 {
-    unaccounted_for(case, track, GRACE)
-}
-
-/// The same of SYNs that are so old.
-pub fn unaccounted_for(case: &Case<'_>, track: &Track, age: Duration) -> u64 {
-    let (from, to) = (case.settled_window().0, case.now.saturating_sub(age));
-    let told = track.between_and_next(from, to);
-    let accounted = told.dropped()
-        // The same SYN, seen without a socket and answered with a reset; what netfilter refuses is among the dropped.
-        + told.no_socket().max(told.refused.saturating_sub(told.drops_with(Dropped::Syn, Meaning::Netfilter)))
-        + told.on_open_connections()
-        + told.drops_of(Dropped::DuplicateSyn)
-        + told.drops_with(Dropped::Syn, Meaning::NotForThisHost)
-        + told.drops_of(Dropped::SynAck)
-        + told.synacks;
-    // A SYN that comes again is answered again or counted as a duplicate; SYN-ACKs sent by timer may exceed the SYNs.
-    track.between(from, to).arrived.saturating_sub(accounted)
 }
 
 impl<'a> Case<'a> {

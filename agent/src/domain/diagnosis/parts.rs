@@ -71,10 +71,12 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// What was counted of them within the window, all together.
-    pub fn recent(&self, case: &Case<'_>) -> Tally {
+    /// What was counted within the window of the sources that were hit, all together: what the others do says nothing of
+    /// the trouble.
+    pub fn recent_of(&self, case: &Case<'_>, hit: &Hit) -> Tally {
         let mut sum = Tally::default();
-        self.members.iter().for_each(|(_, track, share)| sum.add(&share.of(&case.recent(track))));
+        let members = self.members.iter().filter(|(key, ..)| hit.includes(case, *key));
+        members.for_each(|(_, track, share)| sum.add(&share.of(&case.recent(track))));
         sum
     }
 

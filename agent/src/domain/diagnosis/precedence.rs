@@ -1,5 +1,7 @@
 //! A specific cause suppresses what it explains.
 
+use std::net::IpAddr;
+
 use crate::domain::{
     class::SourceClass,
     finding::{Code, Confidence, Finding},
@@ -36,11 +38,19 @@ fn is_within(class: SourceClass, cause: SourceClass) -> bool {
     matches!((cause, class), (NlbUndecided, NlbProbe | ClientViaNlb)) || cause == class
 }
 
+/// There is one route back to an address; of the senders of a prefix some may have none, while what others are answered gets lost.
+fn may_both_hold(cause: &Finding, finding: &Finding) -> bool {
+    let is_prefix = |source: &&String| source.parse::<IpAddr>().is_err();
+    (cause.code, finding.code) == (Code::NoReturnRoute, Code::ReplyLost)
+        && finding.sources.iter().filter(is_prefix).any(|source| cause.sources.contains(source))
+}
+
 fn explains(cause: &Finding, finding: &Finding) -> bool {
     let is_about_it = cause.port == finding.port
         && is_within(finding.class, cause.class)
         // What hits one node does not explain what hits another.
-        && cause.sources.iter().any(|source| finding.sources.contains(source));
+        && cause.sources.iter().any(|source| finding.sources.contains(source))
+        && !may_both_hold(cause, finding);
     EXPLAINS.contains(&(cause.code, finding.code))
         && cause.confidence >= finding.confidence.min(Confidence::Inferred)
         && (cause.port.is_none() || is_about_it)

@@ -3,8 +3,10 @@
 use crate::domain::{
     diagnosis::{
         Case, Group,
+        admission::programs,
         answer::{labels, stuck, unfinished},
         list,
+        unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     reason::{Meaning, Reason},
@@ -42,6 +44,11 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     reasons.dedup();
     let by_netfilter = reasons == ["NETFILTER_DROP"];
     let reasons = reasons.join(", ");
+    let mut evidence = vec![
+        Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
+        Fact::text("drop_reason", reasons.clone(), FactOrigin::Hook),
+    ];
+    evidence.extend(programs(case, &reasons));
     Some(Finding {
         code: Code::ReplyDropped,
         severity: Severity::Fault,
@@ -58,10 +65,7 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds(),
         ),
         advice: case.facts().let_out(group.port, by_netfilter, &reasons),
-        evidence: vec![
-            Fact::count("synacks_dropped", hit.failed, FactOrigin::Hook),
-            Fact::text("drop_reason", reasons, FactOrigin::Hook),
-        ],
+        evidence,
         sources: hit.sources,
     })
 }
@@ -69,10 +73,11 @@ fn dropped(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// Fewer than one answered handshake in so many left unfinished is what peers do that go away in the middle of one.
 const RARE: u64 = 20;
 
-/// Attempts that were answered and whose final ACK was never taken; none where they are but a few of many.
+/// Attempts that were answered and whose final ACK was never taken; none where they are but a few of many, answered or not.
 pub fn often_unfinished(case: &Case<'_>, track: &Track) -> u64 {
     let unfinished = unfinished(case, track);
-    if unfinished * RARE < case.recent(track).answered() { 0 } else { unfinished }
+    let attempts = case.recent(track).answered() + unaccounted(case, track);
+    if unfinished * RARE < attempts { 0 } else { unfinished }
 }
 
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.

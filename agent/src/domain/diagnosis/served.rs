@@ -6,6 +6,7 @@ use crate::domain::{
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     tally::Tally,
+    track::Track,
 };
 
 /// Fewer than one connection in so many is what happens to every application now and then.
@@ -56,10 +57,16 @@ fn served(
     }
 }
 
-/// The group's connections within the window, all together.
-fn recent(case: &Case<'_>, group: &Group<'_>) -> Tally {
+/// The members of the group that were hit.
+fn those_hit<'a>(case: &Case<'_>, group: &Group<'a>, hit: &Hit) -> Vec<&'a Track> {
+    let members = group.members.iter().filter(|(key, _)| hit.includes(case, *key));
+    members.map(|(_, track)| *track).collect()
+}
+
+/// Their connections within the window, all together.
+fn recent(case: &Case<'_>, tracks: &[&Track]) -> Tally {
     let mut sum = Tally::default();
-    group.members.iter().for_each(|(_, track)| sum.add(&case.recent(track)));
+    tracks.iter().for_each(|track| sum.add(&case.recent(track)));
     sum
 }
 
@@ -70,7 +77,7 @@ const fn is_rare(hit: &Hit) -> bool {
 /// Answered, but with a status that the default matcher refuses.
 fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     let hit = part.hit(case, |step| step.answers.probes_bad_status, |step| step.probes_served)?;
-    let tally = part.recent(case);
+    let tally = part.recent_of(case, &hit);
     if is_rare(&hit) {
         return None;
     }
@@ -114,7 +121,7 @@ fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     if is_rare(&hit) {
         return None;
     }
-    let wait = part.recent(case).answers.wait;
+    let wait = part.recent_of(case, &hit).answers.wait;
     let summary = format!(
         "{} of {} health checks from {} gave up in {} s, the latest after {} without a byte of an answer",
         hit.failed,
@@ -140,7 +147,7 @@ fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
 /// This side ended connections without a byte of an answer.
 fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     let hit = part.hit(case, |step| step.answers.cut(), |step| step.served)?;
-    let tally = part.recent(case);
+    let tally = part.recent_of(case, &hit);
     // A client that is turned away now and then is the application's own business.
     if is_rare(&hit) || (tally.answers.probes_cut == 0 && hit.failed < 3) {
         return None;
@@ -210,7 +217,7 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if is_rare(&hit) {
         return None;
     }
-    let tally = recent(case, group);
+    let tally = recent(case, &those_hit(case, group, &hit));
     // Clients of every kind come through the same node: where most agree, it may be theirs that are refused.
     let confidence = if hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
     let description = alert(tally.answers.tls_alert);
@@ -240,8 +247,9 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let clear = |step: &Tally| step.answers.http_answers.min(step.tls_openings);
     let hit = case.hit(group, clear, |step| step.tls_openings - clear(step))?;
-    let is_hidden = group.members.iter().any(|(_, track)| track.manner().is_encrypted());
-    let tally = recent(case, group);
+    let tracks = those_hit(case, group, &hit);
+    let is_hidden = tracks.iter().any(|track| track.manner().is_encrypted());
+    let tally = recent(case, &tracks);
     // Plain requests and TLS on one port are no mismatch: then there are more connections than handshakes.
     if !is_hidden || hit.failed * 2 < hit.of || tally.answers.http_answers > tally.tls_openings {
         return None;

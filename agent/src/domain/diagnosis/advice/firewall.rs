@@ -76,6 +76,9 @@ impl Facts<'_> {
 
     /// This host drops its own replies.
     pub fn let_out(&self, port: u16, by_netfilter: bool, reasons: &str) -> String {
+        if reasons.split(", ").any(|reason| reason == "TC_EGRESS") {
+            return self.ask_program(reasons, &format!("replies from tcp/{port}"), "");
+        }
         if !by_netfilter {
             return Lines::new(format!(
                 "The drop reason, {reasons}, is the kernel's own (include/net/dropreason-core.h): it tells what to change."

@@ -33,7 +33,7 @@ impl Facts<'_> {
             Remedy::LetIn => self.let_in(traffic),
             Remedy::LetInBeforeReject => self.let_in_before_reject(traffic),
             Remedy::LoosenReversePath => self.loosen_reverse_path(traffic),
-            Remedy::LetInProgram => self.let_in_program(traffic),
+            Remedy::LetInProgram => self.let_in_program(traffic, reasons),
             Remedy::MendChecksum => self.mend_checksum(traffic),
             Remedy::ByReason => self.by_reason(traffic, reasons),
             Remedy::ByAddress => self.by_address(traffic),
@@ -68,7 +68,7 @@ impl Facts<'_> {
     }
 
     fn routes(&self, mut lines: Lines, class: SourceClass) -> Lines {
-        for subnet in self.subnets(class).texts() {
+        for subnet in self.subnets(class).destinations() {
             let (gateway, interface) = (self.gateway(), self.interface());
             lines = lines.change(&format!("ip route add {subnet} via {gateway} dev {interface}"));
         }
@@ -83,16 +83,29 @@ impl Facts<'_> {
         router.map_or_else(|| "<gateway>".to_owned(), |router| router.to_string())
     }
 
-    /// A BPF program drops.
-    fn let_in_program(&self, Traffic { port, class }: Traffic) -> String {
-        let text = format!(
-            "See which program is attached and let tcp/{port} pass there.{}",
-            Traffic { port, class }.consequence()
-        );
-        let lines = Lines::new(text).look(&format!("bpftool net show dev {}", self.interface()));
-        let id = self.history.foreign_xdp().and_then(|program| program.strip_prefix("id "));
-        let id: String = id.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
-        if id.is_empty() { lines.done() } else { lines.look(&format!("bpftool prog show id {id}")).done() }
+    /// A BPF program drops what comes.
+    fn let_in_program(&self, traffic: Traffic, reasons: &str) -> String {
+        self.ask_program(reasons, &format!("tcp/{}", traffic.port), traffic.consequence())
+    }
+
+    /// A BPF program drops: `what` is to pass there.
+    pub(super) fn ask_program(&self, reasons: &str, what: &str, consequence: &str) -> String {
+        let reasons: Vec<_> = reasons.split(", ").collect();
+        let suspects = self.history.who_drops_with(&reasons);
+        let names: Vec<_> = suspects.iter().map(ToString::to_string).collect();
+        let which = match &names[..] {
+            [] => "See which program is attached and".to_owned(),
+            [only] => format!("Ask whoever attached {only} what it is for, and"),
+            many => format!("One of these drops: {}. See which, and", many.join("; ")),
+        };
+        let lines = Lines::new(format!("{which} let {what} pass there.{consequence}"))
+            .look(&format!("bpftool net show dev {}", self.interface()));
+        let mut ids: Vec<u32> = suspects.iter().filter_map(|other| other.id).collect();
+        let foreign_xdp = self.history.foreign_xdp().and_then(|program| program.strip_prefix("id "));
+        if suspects.is_empty() && !reasons.contains(&"TC_EGRESS") {
+            ids.extend(foreign_xdp.and_then(|id| id.parse::<u32>().ok()));
+        }
+        ids.iter().fold(lines, |lines, id| lines.look(&format!("bpftool prog show id {id}"))).done()
     }
 
     /// Checksums are wrong.

@@ -1,6 +1,7 @@
 //! SYNs that arrived and were thrown away.
 
 use super::*;
+use crate::domain::other_programs::{Hook, OtherProgram};
 
 #[test]
 fn a_firewall_that_hits_one_node_is_named_with_that_node() {
@@ -194,6 +195,101 @@ fn duplicate_syns_of_a_handshake_under_way_are_no_drops() {
             story.tally(node).synacks += 1;
             story.tally(node).synack_retransmits += 1;
         }
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+fn other(hook: Hook, id: u32, name: Option<&str>) -> OtherProgram {
+    OtherProgram { hook, id: Some(id), name: name.map(str::to_owned) }
+}
+
+/// The finding about drops of the first node in this way, with these programs on the interface.
+fn dropped_beside(others: &[OtherProgram], how: impl Fn(&mut Story)) -> Finding {
+    let mut story = Story::new();
+    story.sample.other_programs = others.to_vec();
+    story.probes(40, |story| {
+        how(story);
+        story.serve(NODE_B);
+    });
+    let findings = story.findings();
+    findings.into_iter().find(|finding| finding.sources == [A]).expect("the first node is hit")
+}
+
+fn programs(finding: &Finding) -> Option<String> {
+    let fact = finding.evidence.iter().find(|fact| fact.name == "programs");
+    fact.map(|fact| format!("{:?}", fact.value))
+}
+
+#[test]
+fn whoever_is_attached_where_a_program_dropped_is_named() {
+    let guard = other(Hook::Xdp, 7, Some("guard"));
+    let (meter, shaper) = (other(Hook::TcxIngress, 8, None), other(Hook::ClsactEgress, 9, Some("shaper")));
+    let all = [guard, meter, shaper];
+    let found = dropped_beside(&all, |story| story.note_drop(NODE_A, Dropped::SynBeforeHook, "XDP"));
+    assert_eq!((found.code, programs(&found)), (Code::BpfDrop, Some("Text(\"xdp id 7, guard\")".to_owned())));
+    assert!(
+        found.advice.starts_with("Ask whoever attached xdp id 7, guard what it is for"),
+        "{}",
+        found.advice
+    );
+    assert!(found.advice.contains("bpftool prog show id 7"), "{}", found.advice);
+    let found = dropped_beside(&all, |story| story.drop(NODE_A, "TC_INGRESS"));
+    assert_eq!(
+        (found.code, programs(&found)),
+        (Code::BpfDrop, Some("Text(\"tcx ingress id 8\")".to_owned()))
+    );
+    // In front of the hook and gone by now: who it was is remembered.
+    let found =
+        dropped_beside(&all, |story| story.note_drop(NODE_A, Dropped::SynBeforeHook, "NOT_SPECIFIED"));
+    let summary = &found.summary;
+    assert!(summary.contains("by a program that is detached by now (xdp id 7, guard) in"), "{summary}");
+    let two = [other(Hook::TcxIngress, 8, None), other(Hook::ClsactIngress, 9, Some("meter"))];
+    let found = dropped_beside(&two, |story| story.drop(NODE_A, "TC_INGRESS"));
+    let advice = &found.advice;
+    assert!(advice.contains("One of these drops: tcx ingress id 8; clsact ingress id 9, meter"), "{advice}");
+}
+
+#[test]
+fn a_program_that_drops_replies_is_named() {
+    let shaper = [other(Hook::Xdp, 7, Some("guard")), other(Hook::ClsactEgress, 9, Some("shaper"))];
+    let drop_reply = |reason| {
+        move |story: &mut Story| {
+            story.arrive(NODE_A);
+            story.tally(NODE_A).synacks += 1;
+            story.note_drop(NODE_A, Dropped::SynAck, reason);
+        }
+    };
+    let found = dropped_beside(&shaper, drop_reply("TC_EGRESS"));
+    let named = Some("Text(\"clsact egress id 9, shaper\")".to_owned());
+    assert_eq!((found.code, programs(&found)), (Code::ReplyDropped, named));
+    let advice = &found.advice;
+    assert!(
+        advice.contains("clsact egress id 9, shaper what it is for, and let replies from tcp/8080"),
+        "{advice}"
+    );
+    // And not where something else drops them.
+    let found = dropped_beside(&shaper, drop_reply("NEIGH_FAILED"));
+    assert_eq!((found.code, programs(&found)), (Code::ReplyDropped, None));
+    let found = dropped_beside(&[], drop_reply("TC_EGRESS"));
+    assert!(programs(&found).is_none() && found.advice.starts_with("See which program"), "{}", found.advice);
+}
+
+#[test]
+fn a_program_that_cannot_have_dropped_is_not_named() {
+    let guard = [other(Hook::Xdp, 7, Some("guard"))];
+    let found = dropped_beside(&guard, |story| story.drop(NODE_A, "TC_INGRESS"));
+    assert_eq!((found.code, programs(&found)), (Code::BpfDrop, None));
+    let found = dropped_beside(&guard, |story| story.drop(NODE_A, "NETFILTER_DROP"));
+    assert_eq!((found.code, programs(&found)), (Code::HostFirewall, None));
+    let found =
+        dropped_beside(&guard, |story| story.note_drop(NODE_A, Dropped::SynBeforeHook, "CPU_BACKLOG"));
+    assert_eq!((found.code, programs(&found)), (Code::HostDrop, None));
+    // Attached, and nothing is dropped.
+    let mut story = Story::new();
+    story.sample.other_programs = guard.to_vec();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
     });
     assert_eq!(story.conclusions(), []);
 }

@@ -116,59 +116,6 @@ fn overflows_of_another_listener_are_not_ours() {
 }
 
 #[test]
-fn no_route_back_is_proven_by_counters_that_grow_without_overflows() {
-    let mut story = Story::new();
-    story.probes(40, |story| {
-        story.arrive(NODE_A);
-        story.serve(NODE_B);
-        story.count(|host| &mut host.listen_drops, 1);
-        story.count(|host| &mut host.out_no_routes, 1);
-    });
-    story.pass(2, |_, _| {});
-    assert_eq!(story.conclusions(), [(Code::NoReturnRoute, Confidence::Proven, nodes(&[A]))]);
-    assert!(story.findings()[0].advice.contains("ip route get 10.0.1.23"));
-}
-
-#[test]
-fn a_syn_without_a_route_back_is_named_at_a_second_look() {
-    let wants = |story: &Story| wants_second_look(&story.case());
-    let mut story = Story::new();
-    story.probes(40, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    assert!(!wants(&story));
-    // In flight while the counters were read, and nothing says that a route is missing.
-    story.pass(1, |story, _| story.arrive(NODE_A));
-    assert!(!wants(&story));
-    story.pass(1, |story, _| {
-        story.tally(NODE_A).synacks += 1;
-        story.tally(NODE_A).established += 1;
-        story.tally(NODE_A).served += 1;
-    });
-    story.pass(1, |story, _| {
-        story.arrive(NODE_A);
-        story.count(|host| &mut host.listen_drops, 1);
-        story.count(|host| &mut host.out_no_routes, 1);
-    });
-    assert_eq!((wants(&story), story.conclusions()), (true, vec![]));
-    story.after(Duration::from_millis(150));
-    assert_eq!(story.conclusions(), [(Code::NoReturnRoute, Confidence::Proven, nodes(&[A]))]);
-    assert!(!wants(&story), "it is told: another look is of no use");
-}
-
-#[test]
-fn packets_of_others_without_a_route_prove_nothing() {
-    let mut story = Story::new();
-    story.probes(40, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-        story.count(|host| &mut host.out_no_routes, 7);
-    });
-    assert_eq!(story.conclusions(), []);
-}
-
-#[test]
 fn a_syn_of_this_moment_is_not_held_against_anybody() {
     let mut story = Story::new();
     fill_queue(&mut story);

@@ -14,6 +14,7 @@ mod other_port;
 mod priors;
 mod properties;
 mod replies;
+mod return_route;
 mod rhythm;
 mod served;
 mod shared;

@@ -201,3 +201,127 @@ fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
     });
     assert_eq!(story.conclusions(), [], "the queue is never empty and moves");
 }
+
+/// A handshake that is served, whatever it was for.
+fn pass_handshake(story: &mut Story, key: TallyKey) {
+    story.serve(key);
+    story.tally(key).clients += 1;
+    story.tally(key).tls_openings += 1;
+}
+
+/// What is said, whole, where one node's connections fail in this way and the other's come to this good end.
+fn said(how: impl Fn(&mut Tally) + Copy, good: impl Fn(&mut Story, TallyKey)) -> Vec<Finding> {
+    let mut story = Story::new();
+    story.probes(47, |story| {
+        fail_check(story, NODE_A, |_| {});
+        how(story.tally(NODE_A));
+        good(story, NODE_B);
+    });
+    let faults = story.findings().into_iter().filter(|finding| finding.severity == Severity::Fault);
+    let faults: Vec<_> = faults.collect();
+    assert!(faults.iter().all(|finding| finding.sources == [A]), "{faults:?}");
+    faults
+}
+
+fn fact(finding: &Finding, name: &str) -> Option<String> {
+    finding.evidence.iter().find(|fact| fact.name == name).map(|fact| format!("{:?}", fact.value))
+}
+
+#[test]
+fn tls_of_a_source_that_is_served_says_nothing_of_one_that_is_cut_off() {
+    let cut = |tally: &mut Tally| tally.answers.probes_cut += 1;
+    let faults = said(cut, pass_handshake);
+    assert_eq!(faults[0].code, Code::AppReset, "{faults:?}");
+    assert_eq!(fact(&faults[0], "tls_handshakes"), None);
+    let cut_in_a_handshake = |tally: &mut Tally| {
+        cut(tally);
+        tally.tls_openings += 1;
+    };
+    let faults = said(cut_in_a_handshake, pass_handshake);
+    assert_eq!(faults[0].code, Code::TlsMismatch, "{faults:?}");
+    assert_eq!(fact(&faults[0], "tls_handshakes"), Some("Count(3)".to_owned()), "its own, not those of both");
+}
+
+#[test]
+fn a_proxy_protocol_header_of_a_source_that_is_served_says_nothing_of_another() {
+    let header = |story: &mut Story, key| {
+        pass_check(story, key);
+        story.tally(key).answers.proxy_openings += 1;
+    };
+    let cut = |tally: &mut Tally| tally.answers.probes_cut += 1;
+    assert_eq!(said(cut, header)[0].code, Code::AppReset);
+    let bad_request = |tally: &mut Tally| status(&mut tally.answers, 400);
+    assert_eq!(said(bad_request, header)[0].code, Code::ProbeHttpStatus);
+    let behind_one = |tally: &mut Tally| {
+        bad_request(tally);
+        tally.answers.proxy_openings += 1;
+    };
+    let faults = said(behind_one, header);
+    assert_eq!(faults[0].code, Code::ProxyProtocolMismatch);
+    assert_eq!(fact(&faults[0], "proxy_protocol_headers"), Some("Count(3)".to_owned()));
+}
+
+#[test]
+fn a_status_that_another_source_gets_no_more_is_not_said_of_this_one() {
+    let mut story = Story::new();
+    story.probes(20, |story| {
+        pass_check(story, NODE_A);
+        fail_check(story, NODE_B, |answers| status(answers, 503));
+    });
+    story.pass(25, |story, second| {
+        fail_check(story, NODE_A, |answers| status(answers, 404));
+        if second.is_multiple_of(2) {
+            pass_check(story, NODE_B);
+        }
+    });
+    let bad = |finding: &Finding| finding.code == Code::ProbeHttpStatus;
+    let finding = story.findings().into_iter().find(bad).expect("health checks that fail");
+    assert_eq!(finding.sources, [A]);
+    assert!(finding.summary.contains("status 404"), "{}", finding.summary);
+}
+
+#[test]
+fn an_alert_is_said_to_answer_what_its_own_source_sent() {
+    let alert = |tally: &mut Tally| {
+        tally.answers.tls_alerts += 1;
+        tally.answers.tls_alert = 10;
+    };
+    let faults = said(alert, pass_handshake);
+    assert!(faults[0].summary.contains("3 of 3 connections that are not TLS"), "{}", faults[0].summary);
+    let in_a_handshake = |tally: &mut Tally| {
+        alert(tally);
+        tally.tls_openings += 1;
+    };
+    assert!(said(in_a_handshake, pass_check)[0].summary.contains("3 of 3 TLS handshakes"));
+}
+
+#[test]
+fn a_source_that_is_answered_in_clear_is_found_beside_one_that_speaks_plain_http() {
+    let begin = |story: &mut Story, key| {
+        pass_handshake(story, key);
+        story.tally(key).answers.http_answers += 1;
+    };
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        if second.is_multiple_of(5) {
+            begin(story, NODE_A);
+        }
+        pass_check(story, NODE_B);
+    });
+    let mismatch = (Code::TlsMismatch, Confidence::Inferred, nodes(&[A]));
+    assert!(story.conclusions().contains(&mismatch), "{:?}", story.conclusions());
+    // Both on one port, and the node that sends both is served: that another sends TLS alone changes nothing.
+    let mut story = Story::new();
+    story.pass(40, |story, second| {
+        if second.is_multiple_of(5) {
+            begin(story, NODE_A);
+            pass_handshake(story, NODE_B);
+        }
+        pass_check(story, NODE_A);
+    });
+    assert!(
+        story.conclusions().iter().all(|(code, ..)| *code != Code::TlsMismatch),
+        "{:?}",
+        story.conclusions()
+    );
+}

@@ -22,6 +22,81 @@ fn the_subnet_of_a_node_that_is_in_none_of_the_known_ones_is_asked_for() {
     assert!(!said.contains("10.0.1.16"), "{said}");
 }
 
+/// The NLB's nodes are somewhere in these.
+fn nlb_in(prefixes: &[&str]) -> (History, SourceTable) {
+    let (history, mut sources) = (unknown().0, SourceTable::new(2000));
+    for prefix in prefixes {
+        let prefix = prefix.parse().expect("a prefix");
+        sources.add(prefix, Role::Node, Origin::Flag, Duration::ZERO).expect("room");
+    }
+    (history, sources)
+}
+
+#[test]
+fn a_prefix_as_wide_as_a_vpc_is_not_offered_as_the_load_balancers() {
+    for (given, wide) in [
+        (vec!["10.0.0.0/16"], "10.0.0.0/16"),
+        (vec!["10.0.0.0/19"], "10.0.0.0/19"),
+        (vec!["fd00:1::/56"], "fd00:1::/56"),
+        (vec!["10.0.0.0/16", "fd00:1::/56"], "10.0.0.0/16 and fd00:1::/56"),
+    ] {
+        let about = nlb_in(&given);
+        for code in [
+            Code::ProbesMissing,
+            Code::ProbesStopped,
+            Code::NothingArrives,
+            Code::HostFirewall,
+            Code::ReplyLost,
+        ] {
+            let said = said(&about, code);
+            let reason = format!(" (not all of {wide}: others live there, too)");
+            assert!(said.contains(&reason), "{}: {said}", code.name());
+            let commands: Vec<_> = commands(&said).into_iter().map(|(_, command)| command).collect();
+            let is_offered = |command: &&str| given.iter().any(|prefix| command.contains(prefix));
+            assert!(commands.iter().all(|command| !is_offered(command)), "{}: {said}", code.name());
+            assert!(commands.iter().any(|command| command.contains("<subnet CIDR of the NLB>")), "{said}");
+        }
+        let said = said(&about, Code::ProbesMissing);
+        assert!(said.contains("--source-group <security group of the NLB>"), "{said}");
+    }
+    let both = said(&nlb_in(&["10.0.0.0/16", "fd00:1::/56"]), Code::ProbesMissing);
+    let ranges =
+        "IpRanges=[{CidrIp=<subnet CIDR of the NLB>}],Ipv6Ranges=[{CidrIpv6=<subnet CIDR of the NLB>}]";
+    assert!(both.contains(ranges), "{both}");
+    let route = said(&nlb_in(&["10.0.0.0/16"]), Code::NoReturnRoute);
+    assert!(route.contains("ip route add 10.0.0.0/16 via"), "a route lets nobody in: {route}");
+}
+
+#[test]
+fn a_prefix_as_small_as_a_subnet_and_the_subnet_of_a_node_are_offered_as_before() {
+    for (given, offered) in [
+        ("10.0.1.0/24", "--cidr 10.0.1.0/24"),
+        ("10.0.16.0/20", "--cidr 10.0.16.0/20"),
+        ("10.0.1.64/26", "--cidr 10.0.1.64/26"),
+        ("fd00:1::/64", "Ipv6Ranges=[{CidrIpv6=fd00:1::/64}]"),
+    ] {
+        let said = said(&nlb_in(&[given]), Code::ProbesMissing);
+        assert!(said.contains(offered) && !said.contains("not all of"), "{given}: {said}");
+    }
+    // The task's subnet is known to be one, however wide it is, and so is the one a node lives in.
+    for nlb in ["10.0.32.0/20", "10.0.33.7/32"] {
+        let (mut history, sources) = nlb_in(&[nlb]);
+        history.watch.site.subnets = vec!["10.0.32.0/20".parse().expect("a prefix")];
+        let said = said(&(history, sources), Code::ProbesMissing);
+        assert!(said.contains("--cidr 10.0.32.0/20") && !said.contains("not all of"), "{nlb}: {said}");
+    }
+    // What is wide hides nothing that is known beside it.
+    let said = said(&nlb_in(&["10.0.0.0/16", "10.0.1.0/24"]), Code::HostFirewall);
+    let wanted = "(10.0.1.0/24 and <subnet CIDR of the NLB>; not all of 10.0.0.0/16: others live there, too)";
+    assert!(said.contains(wanted), "{said}");
+    // Clients are whom the operator says they are.
+    let (history, mut sources) = nlb_in(&["10.0.1.0/24"]);
+    let vpc = "10.0.0.0/16".parse().expect("a prefix");
+    sources.add(vpc, Role::Client, Origin::Flag, Duration::ZERO).expect("room");
+    let said = self::said(&(history, sources), Code::ClientsMissing);
+    assert!(said.contains("--cidr 10.0.0.0/16"), "{said}");
+}
+
 #[test]
 fn rules_speak_of_the_family_that_comes() {
     let mut sources = SourceTable::new(100);
