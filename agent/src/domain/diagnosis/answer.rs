@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    diagnosis::{Case, Group, list, unaccounted, unaccounted_for},
+    diagnosis::{Case, Group, list, unaccounted_for},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
@@ -95,7 +95,7 @@ fn addresses(listeners: &[&Listener]) -> String {
 fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let overflows = case.history.host_growth(case.now).listen_overflows.filter(|count| *count > 0)?;
     let listener = case.history.full_listener(group.port, case.now)?;
-    let stuck = stuck(group, |track| unaccounted(case, track) + unfinished(case, track));
+    let stuck = stuck(group, |track| unaccounted_for(case, track, SYNCHRONOUS) + unfinished(case, track));
     if stuck.is_empty() {
         return None;
     }
@@ -132,15 +132,21 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// the counters that the same reading shows; this only leaves room for the time that a reading takes.
 const SYNCHRONOUS: Duration = Duration::from_millis(100);
 
-/// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
+/// Whether SYNs of the latest reading hang as they do without a route back or before a full queue, and another reading soon would
+/// tell.
 pub fn is_hanging(case: &Case<'_>) -> bool {
     // First what is cheap: this is asked at every reading of every target.
     let growth = case.history.host_growth(case.now);
     let grew = |count: Option<u64>| count.is_some_and(|count| count > 0);
-    if !grew(growth.out_no_routes) || !grew(growth.listen_drops) || grew(growth.listen_overflows) {
+    let overflowed = grew(growth.listen_overflows);
+    let lacks_route = grew(growth.out_no_routes) && grew(growth.listen_drops);
+    if !overflowed && !lacks_route {
         return false;
     }
-    case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
+    let concerned = |group: &&Group<'_>| {
+        case.concerns(group) && (!overflowed || case.history.full_listener(group.port, case.now).is_some())
+    };
+    case.groups().iter().filter(concerned).any(|group| {
         let hangs =
             |age: Duration| group.members.iter().any(|(_, track)| unaccounted_for(case, track, age) > 0);
         hangs(Duration::ZERO) && !hangs(SYNCHRONOUS)
