@@ -114,6 +114,11 @@ impl App {
         self.employ();
     }
 
+    /// Nobody accepts any more; the listener stays.
+    pub fn freeze(&mut self) {
+        self.dismiss();
+    }
+
     fn employ(&mut self) {
         let count = if self.listen.accepts { WORKERS } else { 0 };
         self.workers = (0..count)
