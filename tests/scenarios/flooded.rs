@@ -171,8 +171,8 @@ fn sum(lines: &[Value], of: Option<IpAddr>, name: &str) -> u64 {
     reports.filter_map(|line| line[name].as_u64()).sum()
 }
 
-/// The kernel may leave out runs of the agent's programs on a machine without an idle CPU, and the agent says rightly that it is not
-/// sure then: once more.
+/// On a machine without an idle CPU the kernel may leave out runs of the agent's programs, and the agent says rightly that it is
+/// not sure then: once more.
 fn judged(family: Family, flood: Flood, cut: bool, judge: impl Fn(&Outcome)) {
     let _turn = turns::alone();
     let mut outcome = flooded(family, flood, cut);
