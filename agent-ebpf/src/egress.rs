@@ -34,8 +34,6 @@ pub fn count(context: &TcContext) {
 }
 
 impl Sight for Seen {
-    const READS_PAGES: bool = true;
-
     #[inline(always)]
     fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
         let Some(found) = packet::find_tcp(bytes, fact!(link_header_bytes) as usize) else {

@@ -24,8 +24,6 @@ struct Seen {
 }
 
 impl Sight for Seen {
-    const READS_PAGES: bool = true;
-
     #[inline(always)]
     fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
         Self::look(bytes, packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?)

@@ -6,7 +6,7 @@
 
 use agent_common::{
     opening::{Opening, SHORTEST, recognise},
-    packet::{self, Address, Bytes, Location},
+    packet::{self, Address},
     prefix::{LOOK_AT_OPENINGS, OTHER_SLOT},
     tally::ConnectionKey,
 };
@@ -14,47 +14,22 @@ use aya_ebpf::programs::TcContext;
 
 use crate::{
     maps::{checkers, control, ports, probes, scratch, tallies},
-    see::{Sight, see},
+    see::locate,
     source,
-    target::fact,
 };
 
-/// A segment that hands over data on a watched port.
-struct Seen {
-    address: Address,
-    peer_port: u16,
-    port_index: u32,
-    payload: usize,
-}
-
-impl Sight for Seen {
-    /// A connection whose headers are in a page counts as a client's.
-    const READS_PAGES: bool = false;
-
-    #[inline(always)]
-    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
-        let found = packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?;
-        Self::look(bytes, found.blurred(bytes)?)
-    }
-
-    #[inline(always)]
-    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
-        if !packet::is_push(found.flags(bytes)?) {
-            return Some(None);
-        }
-        let (peer_port, port) = found.ports(bytes)?;
-        let Some(port_index) = ports::on_wire(port) else {
-            return Some(None);
-        };
-        let (address, payload) = (found.source(bytes)?, found.payload(bytes)?);
-        Some(Some(Self { address, peer_port, port_index, payload }))
-    }
-}
-
-/// Looks at a segment that hands over data, if it comes from a source that may be probe and client.
+/// Looks at a segment that hands over data, if it comes from a source that may be probe and client. One whose
+/// headers are not in the linear part is passed over, and its connection counts as a client's.
 #[inline(always)]
 pub fn look(context: &TcContext) -> Option<()> {
-    let Seen { address, peer_port, port_index, payload } = see(context)?;
+    let (bytes, found) = locate(context)?;
+    if !packet::is_push(found.flags(&bytes)?) {
+        return None;
+    }
+    let (peer_port, port) = found.ports(&bytes)?;
+    let port_index = ports::on_wire(port)?;
+    let address = found.source(&bytes)?;
+    let payload = found.payload(&bytes)?;
     let rule = source::rule(&address);
     let learns = control::learns();
     let may_be_learned = learns && rule.slot == OTHER_SLOT;

@@ -18,8 +18,6 @@ const ETHERNET_BYTES: u32 = 14;
 
 /// What a hook looks for. `None`: the headers end too early to tell. `Some(None)`: it is something else.
 pub trait Sight: Sized {
-    /// Whether headers are read that are not all in the linear part.
-    const READS_PAGES: bool;
     /// In a packet of which nothing is known yet.
     fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>>;
     /// In one whose TCP header was found.
@@ -44,9 +42,30 @@ pub fn see<S: Sight>(context: &TcContext) -> Option<S> {
             return S::look(&front, found).flatten();
         }
     }
-    let is_short = S::READS_PAGES && end - start < HEADER_BYTES && end - start < length;
+    let is_short = end - start < HEADER_BYTES && end - start < length;
     match S::find(&bytes) {
         None if is_short => S::find(&Paged(context)).flatten(),
         found => found.flatten(),
     }
+}
+
+/// Where the TCP header is of a packet whose headers are in the linear part, for a hook that looks closer: the verifier follows
+/// what comes behind once, and not for each way to it.
+#[inline(always)]
+pub fn locate(context: &TcContext) -> Option<(Linear, Location)> {
+    let (start, end, _) = packet_bytes(context.skb.skb);
+    let bytes = Linear::new(start, end);
+    let found = find_usual(&bytes).or_else(|| packet::find_tcp(&bytes, fact!(link_header_bytes) as usize))?;
+    let found = found.blurred(&bytes)?;
+    Some((bytes, found))
+}
+
+#[inline(always)]
+fn find_usual(bytes: &Linear) -> Option<Location> {
+    if fact!(link_header_bytes) != ETHERNET_BYTES {
+        return None;
+    }
+    let usual4 = || packet::usual4(&bytes.front::<USUAL4_BYTES>()?);
+    let usual6 = || packet::usual6(&bytes.front::<USUAL6_BYTES>()?);
+    usual4().or_else(usual6)
 }

@@ -3,7 +3,6 @@
 use agent_common::{
     packet::Address,
     prefix::{IN_TRIE, SlotRule},
-    strides::Entry,
 };
 
 use crate::maps::{control, prefixes};
@@ -19,11 +18,7 @@ pub fn rule(address: &Address) -> SlotRule {
 
 #[inline(always)]
 fn rule4(word: u32) -> SlotRule {
-    let root = control::root(control::active_table());
-    if root.entry == Entry::IN_TRIE {
-        return prefixes::trie4(word);
-    }
-    root.rule(word, prefixes::node).unwrap_or(SlotRule::OTHER)
+    control::root(control::active_table()).rule(word, prefixes::node, prefixes::trie4)
 }
 
 #[inline(always)]

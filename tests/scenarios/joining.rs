@@ -129,8 +129,8 @@ fn no_program_keeps_the_verifier_long() {
     drop(agent);
     // The file says so since 5.16.
     let Some(most) = verified.iter().max() else { return };
-    assert!(*most < 80_000, "instructions that the verifier followed, by program: {verified:?}");
-    assert!(verified.iter().sum::<u64>() < 200_000, "{verified:?}");
+    assert!(*most < 120_000, "instructions that the verifier followed, by program: {verified:?}");
+    assert!(verified.iter().sum::<u64>() < 260_000, "{verified:?}");
 }
 
 /// A tracepoint belongs to the host: with a program of each target on it, every event of the host would run them all.

@@ -24,6 +24,7 @@ mod labels;
 mod leaks;
 mod learning;
 mod listen;
+mod lives;
 mod loss;
 mod matrix;
 mod metadata;

@@ -19,7 +19,12 @@ use serde_json::{Value, json};
 use crate::{row::PATIENCE, turns};
 
 /// `agent trace` in the task, told where metadata is.
-fn trace(lab: &Topology, ecs: Option<&Metadata>, imds: Option<&Metadata>, arguments: &str) -> (Agent, Value) {
+pub fn trace(
+    lab: &Topology,
+    ecs: Option<&Metadata>,
+    imds: Option<&Metadata>,
+    arguments: &str,
+) -> (Agent, Value) {
     let mut command = Command::new(agent::binary());
     command.args(["trace", "--output", "json"]).args(arguments.split_whitespace());
     if let Some(ecs) = ecs {

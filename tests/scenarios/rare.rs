@@ -28,15 +28,15 @@ use crate::{
     turns,
 };
 
-/// Sends a SYN of a client whose TCP checksum is wrong, as a broken middlebox or driver makes them.
-fn send_damaged(lab: &Topology) {
+/// Sends a SYN from this address whose TCP checksum is wrong, as a broken middlebox or driver makes them.
+pub fn send_damaged(lab: &Topology, from: IpAddr) {
     let plan = &lab.plan;
     let link = Link {
         source: flood::hardware_address(&lab.fabric, "task"),
         destination: flood::hardware_address(&lab.task, &plan.task.interface),
         tags: Vec::new(),
     };
-    let mut frame = Frame::syn(plan.client.addresses[3], 45_678, plan.target()).on(&link);
+    let mut frame = Frame::syn(from, 45_678, plan.target()).on(&link);
     // The checksum is at 16 of the 20 bytes of the header, which ends the frame.
     let at = frame.len() - 4;
     frame[at] ^= 0x55;
@@ -64,7 +64,7 @@ fn checksums(family: Family, every: u64, times: u32, fault: bool) {
     for _ in 0..times {
         let (before, _) = clients.counts();
         wait::until("clients between two damaged ones", PATIENCE, || clients.counts().0 >= before + every);
-        send_damaged(&lab);
+        send_damaged(&lab, plan.client.addresses[3]);
     }
     // The latest one is read, too.
     sleep(Duration::from_millis(500) * wait::pace());
@@ -116,7 +116,7 @@ fn chatter(lab: &Topology) {
 }
 
 /// An IPsec policy of the host lets nothing of these sources in: the network layers drop it, and no firewall does.
-fn refuse_by_policy(lab: &Topology, sources: &[IpAddr]) {
+pub fn refuse_by_policy(lab: &Topology, sources: &[IpAddr]) {
     for source in sources {
         let (length, any) = if source.is_ipv4() { (32, "0.0.0.0/0") } else { (128, "::/0") };
         shell::ip(

@@ -64,6 +64,8 @@ pub enum Answer {
     CutsSome,
     /// Health checks, known by their user agent, with 200; everybody else's connection is closed.
     ClientsCut,
+    /// Health checks from this address, known by their user agent, are closed; everybody else with 200.
+    ChecksCut(IpAddr),
 }
 
 impl Listen {
@@ -110,6 +112,11 @@ impl App {
         self.dismiss();
         self.stopped = Arc::default();
         self.employ();
+    }
+
+    /// Nobody accepts any more; the listener stays.
+    pub fn freeze(&mut self) {
+        self.dismiss();
     }
 
     fn employ(&mut self) {
@@ -217,7 +224,8 @@ fn serve(mut stream: TcpStream, listen: Listen) -> std::io::Result<()> {
             return Ok(());
         }
         Answer::ClientsCut if is_check => 200,
-        Answer::Close | Answer::ClientsCut => return Ok(()),
+        Answer::ChecksCut(address) if !is_check || stream.peer_addr()?.ip() != address => 200,
+        Answer::Close | Answer::ClientsCut | Answer::ChecksCut(_) => return Ok(()),
     };
     let text = format!("HTTP/1.1 {status} Lab\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n");
     stream.write_all(text.as_bytes())

@@ -2,7 +2,7 @@
 
 use agent_common::{
     prefix::{PrefixTable, SlotRule},
-    strides::Node,
+    strides::{Entry, Node},
 };
 use aya_ebpf::{
     btf_maps::{Array, LpmTrie, lpm_trie::Key},
@@ -19,7 +19,7 @@ static PREFIXES: Array<PrefixTable, 2> = Array::new();
 
 /// Userspace sets the size it needs; keys are in network order, as the kernel compares them bit by bit.
 #[btf_map]
-static TRIE4: LpmTrie<[u8; 4], SlotRule, 1> = LpmTrie::new();
+static TRIE4: LpmTrie<[u8; 4], Entry, 1> = LpmTrie::new();
 
 #[btf_map]
 static TRIE6: LpmTrie<[u8; 16], SlotRule, 1> = LpmTrie::new();
@@ -36,10 +36,10 @@ pub fn scanned(active: u32) -> Option<&'static PrefixTable> {
     PREFIXES.get(active)
 }
 
-/// The rule of an IPv4 source in the trie.
+/// The entry of an IPv4 source in the trie.
 #[inline(always)]
-pub fn trie4(address: u32) -> SlotRule {
-    TRIE4.get(&Key::new(32, address.to_be_bytes())).map_or(SlotRule::OTHER, |rule| *rule)
+pub fn trie4(address: u32) -> Entry {
+    TRIE4.get(&Key::new(32, address.to_be_bytes())).map_or(Entry::OTHER, |entry| *entry)
 }
 
 /// The rule of an IPv6 source in the trie.

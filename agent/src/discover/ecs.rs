@@ -88,7 +88,16 @@ struct Network {
 pub fn task(endpoint: &str) -> Result<Identity, EcsError> {
     let url = Url::parse(endpoint)?.below("task");
     let request = Request { method: "GET", url: &url, headers: &[], timeout: TIMEOUT, max_bytes: MAX_BYTES };
-    Ok(identity(serde_json::from_slice(&request.perform()?)?, SystemTime::now()))
+    Ok(read(&request.perform()?, SystemTime::now())?)
+}
+
+/// Reads the endpoint's answer at this time; what does not look as expected is left out.
+///
+/// # Errors
+///
+/// When it is no task.
+pub fn read(answer: &[u8], now: SystemTime) -> Result<Identity, serde_json::Error> {
+    Ok(identity(serde_json::from_slice(answer)?, now))
 }
 
 fn identity(task: Task, now: SystemTime) -> Identity {
@@ -155,7 +164,7 @@ mod tests {
 
     fn read(text: &str, now: &str) -> Identity {
         let now = humantime::parse_rfc3339(now).expect("a time");
-        identity(serde_json::from_str(text).expect("a task"), now)
+        super::read(text.as_bytes(), now).expect("a task")
     }
 
     /// As the endpoint answers in awsvpc mode (ECS developer guide, task metadata endpoint version 4 examples).

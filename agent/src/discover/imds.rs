@@ -68,7 +68,12 @@ struct Document {
 /// When there is no token in time, which means that nothing else would be answered.
 pub fn instance(endpoint: &str, task: &Identity) -> Result<Identity, HttpError> {
     let service = Service::open(&Url::parse(endpoint)?)?;
-    let document = service.get("dynamic/instance-identity/document");
+    Ok(read(task, |path| service.get(path)))
+}
+
+/// The same from the service's pages, by their path; `None` for one that is not there. What does not look as expected is left out.
+pub fn read(task: &Identity, page: impl Fn(&str) -> Option<String>) -> Identity {
+    let document = page("dynamic/instance-identity/document");
     let document: Document = document.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let mut found = Identity {
         account_id: clean(&document.account_id),
@@ -77,8 +82,8 @@ pub fn instance(endpoint: &str, task: &Identity) -> Result<Identity, HttpError> 
         instance_id: clean(&document.instance_id),
         ..Identity::default()
     };
-    if let Some(mac) = service.interface_of(&task.task_addresses) {
-        let of_interface = |name: &str| service.of_interface(&mac, name);
+    if let Some(mac) = interface_of(&task.task_addresses, &page) {
+        let of_interface = |name: &str| page(&path_of(&mac, name));
         let vpc = of_interface("vpc-id").and_then(|text| clean(text.trim()));
         if task.vpc_id.is_none() || task.vpc_id == vpc {
             found.vpc_id = vpc;
@@ -89,7 +94,7 @@ pub fn instance(endpoint: &str, task: &Identity) -> Result<Identity, HttpError> 
                 .collect();
         }
     }
-    Ok(found)
+    found
 }
 
 /// The service, with a token.
@@ -127,24 +132,24 @@ impl Service {
         let answer = request.perform().map_err(|error| log::debug!("instance metadata: {error}")).ok()?;
         String::from_utf8(answer).ok()
     }
+}
 
-    fn of_interface(&self, mac: &str, name: &str) -> Option<String> {
-        self.get(&format!("meta-data/network/interfaces/macs/{mac}/{name}"))
-    }
+fn path_of(mac: &str, name: &str) -> String {
+    format!("meta-data/network/interfaces/macs/{mac}/{name}")
+}
 
-    /// MAC of the interface that has one of these addresses, else of the instance's first one.
-    fn interface_of(&self, addresses: &[IpAddr]) -> Option<String> {
-        let has_one = |mac: &str| {
-            ["local-ipv4s", "ipv6s"].into_iter().any(|name| {
-                let text = self.of_interface(mac, name).unwrap_or_default();
-                text.lines().filter_map(|line| line.trim().parse().ok()).any(|held| addresses.contains(&held))
-            })
-        };
-        let list = self.get("meta-data/network/interfaces/macs/").filter(|_| !addresses.is_empty());
-        let macs = list.as_deref().unwrap_or_default().lines().map(|line| line.trim_end_matches('/'));
-        let of_task = macs.filter(|mac| is_mac(mac)).take(MAX_INTERFACES).find(|mac| has_one(mac));
-        of_task.map(str::to_owned).or_else(|| self.get("meta-data/mac")).filter(|mac| is_mac(mac))
-    }
+/// MAC of the interface that has one of these addresses, else of the instance's first one.
+fn interface_of(addresses: &[IpAddr], page: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let has_one = |mac: &str| {
+        ["local-ipv4s", "ipv6s"].into_iter().any(|name| {
+            let text = page(&path_of(mac, name)).unwrap_or_default();
+            text.lines().filter_map(|line| line.trim().parse().ok()).any(|held| addresses.contains(&held))
+        })
+    };
+    let list = if addresses.is_empty() { None } else { page("meta-data/network/interfaces/macs/") };
+    let macs = list.as_deref().unwrap_or_default().lines().map(|line| line.trim_end_matches('/'));
+    let of_task = macs.filter(|mac| is_mac(mac)).take(MAX_INTERFACES).find(|mac| has_one(mac));
+    of_task.map(str::to_owned).or_else(|| page("meta-data/mac")).filter(|mac| is_mac(mac))
 }
 
 /// It becomes part of a path.

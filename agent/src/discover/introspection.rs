@@ -36,7 +36,9 @@ impl Containers {
 
     /// Reads the answer; what does not look as expected is left out.
     pub fn from_json(answer: &Value) -> Self {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+        // It goes onto terminals and into labels.
+        let is_printable = |text: &&str| !text.chars().any(char::is_control);
+        let text = |value: &Value| value.as_str().filter(is_printable).map(str::to_owned);
         let mut containers = BTreeMap::new();
         for task in answer["Tasks"].as_array().into_iter().flatten() {
             for container in task["Containers"].as_array().into_iter().flatten() {
@@ -88,6 +90,15 @@ fn get(at: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
             return Err(io::Error::other("the answer is too long"));
         }
     }
+    body(answer)
+}
+
+/// The body of an answer that says success.
+///
+/// # Errors
+///
+/// When it is none, or no HTTP.
+pub fn body(mut answer: Vec<u8>) -> io::Result<Vec<u8>> {
     let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let head_end = head_end.ok_or_else(|| io::Error::other("the answer is no HTTP"))?;
     let status = answer[..head_end].split(|byte| *byte == b' ').nth(1);
@@ -134,6 +145,14 @@ mod tests {
         let named = known.name(&by_id("abab"));
         assert_eq!(named.phrase().as_deref(), Some("task 0123 (orders), container web"));
         assert_eq!(known.name(&by_id("cdcd")), by_id("cdcd"), "what is not known keeps what it has");
+    }
+
+    #[test]
+    fn what_would_move_a_cursor_is_no_name() {
+        let answer = serde_json::json!({"Tasks": [{"Arn": "arn\n", "Family": "\u{1b}[31morders", "Containers": [
+            {"DockerId": "ab", "Name": "\u{7f}web"}, {"DockerId": "c\r", "Name": "late"}]}]});
+        let known = Containers::from_json(&answer);
+        assert_eq!(known, Containers([("ab".to_owned(), Workload::default())].into()));
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub fn parse_conntrack(table: &str, limit: &str) -> Option<Conntrack> {
     Some(Conntrack { entries: entries?, limit: limit.trim().parse().ok()?, drops })
 }
 
+/// Runs of a program that the kernel left out, from the fdinfo of its descriptor (since 5.12); `None` for other descriptors and
+/// older kernels.
+pub fn parse_recursion_misses(fdinfo: &str) -> Option<u64> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+}
+
 /// Takes the counters out of the text of `netstat`, `snmp` and `snmp6`.
 pub fn parse(netstat: &str, snmp: &str, snmp6: &str) -> HostCounters {
     let no_routes4 = from_pairs_of_lines(snmp, "Ip:", "OutNoRoutes");
@@ -47,7 +53,7 @@ pub fn parse(netstat: &str, snmp: &str, snmp6: &str) -> HostCounters {
         listen_drops: from_pairs_of_lines(netstat, "TcpExt:", "ListenDrops"),
         syncookies_sent: from_pairs_of_lines(netstat, "TcpExt:", "SyncookiesSent"),
         // A kernel without IPv6 has no second counter.
-        out_no_routes: no_routes4.map(|count| count + no_routes6.unwrap_or(0)),
+        out_no_routes: no_routes4.map(|count| count.wrapping_add(no_routes6.unwrap_or(0))),
         ..HostCounters::default()
     }
 }
@@ -93,6 +99,21 @@ mod tests {
     fn what_is_not_there_is_absent_and_not_zero() {
         let counters = parse("TcpExt: SyncookiesSent\n", "Ip: Forwarding\nIp: 1\n", "");
         assert_eq!(counters, HostCounters::default());
+    }
+
+    #[test]
+    fn counters_that_have_gone_far_wrap() {
+        let snmp = format!("Ip: OutNoRoutes\nIp: {}\n", u64::MAX);
+        assert_eq!(parse("", &snmp, "Ip6OutNoRoutes 3\n").out_no_routes, Some(2));
+    }
+
+    #[test]
+    fn runs_left_out_are_read_from_a_programs_fdinfo() {
+        let fdinfo = "pos:\t0\nprog_type:\t17\nrecursion_misses:\t12\nverified_insns:\t100\n";
+        assert_eq!(parse_recursion_misses(fdinfo), Some(12));
+        for text in ["", "pos:\t0\n", "recursion_misses:\n", "recursion_misses:\t-1\n"] {
+            assert_eq!(parse_recursion_misses(text), None, "{text}");
+        }
     }
 
     const CONNTRACK: &str = "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop\n\

@@ -61,12 +61,15 @@ fn names(interface: &str, count: usize) -> io::Result<Vec<String>> {
     request[..HEADER].copy_from_slice(&[GET_STRINGS, SET_STATISTICS, count as u32]);
     // SAFETY: there is room for `count` names, read a moment ago, and `HEADROOM` more.
     unsafe { ask(interface, &mut request) }?;
-    if request[2] as usize != count {
-        return Err(changed());
-    }
-    let bytes: Vec<u8> =
-        request[HEADER..][..count * NAME_BYTES / 4].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    Ok(bytes.chunks_exact(NAME_BYTES).map(name).collect())
+    parse_names(&request, count).ok_or_else(changed)
+}
+
+/// Takes the names out of an answer, where it has as many as there were.
+pub fn parse_names(answer: &[u32], count: usize) -> Option<Vec<String>> {
+    let [_command, _set, number, names @ ..] = answer else { return None };
+    let names = names.get(..count.checked_mul(NAME_BYTES / 4)?)?;
+    let bytes: Vec<u8> = names.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    (*number as usize == count).then(|| bytes.chunks_exact(NAME_BYTES).map(name).collect())
 }
 
 /// A name ends with its first zero byte, or with its last byte.
@@ -82,10 +85,15 @@ fn values(interface: &str, count: usize) -> io::Result<Vec<u64>> {
     request[..HEADER].copy_from_slice(&[GET_STATISTICS, count as u32]);
     // SAFETY: there is room for `count` values, read a moment ago, and `HEADROOM` more.
     unsafe { ask(interface, &mut request) }?;
-    if request[1] as usize != count {
-        return Err(changed());
-    }
-    Ok(request[HEADER..][..count * 2].chunks_exact(2).map(|pair| value_of([pair[0], pair[1]])).collect())
+    parse_values(&request, count).ok_or_else(changed)
+}
+
+/// Takes the values out of an answer, where it has as many as there were.
+pub fn parse_values(answer: &[u32], count: usize) -> Option<Vec<u64>> {
+    let [_command, number, values @ ..] = answer else { return None };
+    let values = values.get(..count.checked_mul(2)?)?;
+    let value = |pair: &[u32]| value_of([pair[0], pair[1]]);
+    (*number as usize == count).then(|| values.chunks_exact(2).map(value).collect())
 }
 
 /// Makes the request at the begin of a buffer, into which the kernel writes its answer.
@@ -177,6 +185,18 @@ mod tests {
         assert_eq!(name(&bytes).len(), NAME_BYTES);
         bytes[2] = 0;
         assert_eq!(name(&bytes), "xx");
+    }
+
+    #[test]
+    fn an_answer_about_another_number_or_cut_short_is_none() {
+        let mut names = vec![GET_STRINGS, SET_STATISTICS, 1];
+        names.extend([u32::from_ne_bytes(*b"drop"), u32::from_ne_bytes(*b"s\0\0\0"), 0, 0, 0, 0, 0, 0]);
+        assert_eq!(parse_names(&names, 1), Some(vec!["drops".to_owned()]));
+        assert_eq!((parse_names(&names, 2), parse_names(&names[..10], 1)), (None, None));
+        let values = [GET_STATISTICS, 1, 7, 0];
+        assert_eq!(parse_values(&values, 1), Some(vec![value_of([7, 0])]));
+        assert_eq!((parse_values(&values, 2), parse_values(&values[..3], 1)), (None, None));
+        assert_eq!((parse_names(&[], 0), parse_values(&[], usize::MAX)), (None, None));
     }
 
     #[test]

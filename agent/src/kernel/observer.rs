@@ -350,9 +350,7 @@ impl Observer {
     /// tracepoints only (`__bpf_trace_run`, kernel/trace/bpf_trace.c, v6.1).
     fn count_recursion_misses(&self) -> u64 {
         let misses = |descriptor: RawFd| {
-            let text = read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-            line.trim().parse::<u64>().ok()
+            counters::parse_recursion_misses(&read_text(format!("/proc/self/fdinfo/{descriptor}")).ok()?)
         };
         self.programs.tracepoint_descriptors().into_iter().filter_map(misses).sum()
     }

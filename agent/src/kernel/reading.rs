@@ -61,12 +61,12 @@ impl Reading {
 }
 
 /// So many looks in a row may find that nothing happened, before the namespace is read all the same.
-const RESTS: u32 = 4;
+const RESTS: u32 = 6;
 
 /// However long they take together.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// Reads, as little as is needed: while no tally moves, the namespace is read at every fifth look only. Its counters, listeners
+/// Reads, as little as is needed: while no tally moves, the namespace is read at every seventh look only. Its counters, listeners
 /// and rules explain what befalls a SYN, and none came; reading them is most of what an idle agent costs.
 #[derive(Default)]
 pub struct Reader {

@@ -40,7 +40,7 @@ pub fn nodes(sources: &SourceTable) -> u32 {
 pub struct SourceMaps {
     nodes: Array<MapData, Node>,
     prefixes: Array<MapData, PrefixTable>,
-    trie4: LpmTrie<MapData, [u8; 4], SlotRule>,
+    trie4: LpmTrie<MapData, [u8; 4], Entry>,
     trie6: LpmTrie<MapData, [u8; 16], SlotRule>,
 }
 
@@ -72,7 +72,9 @@ impl SourceMaps {
         let Some(Strides { root, nodes }) = Strides::build(&v4, first, room as usize) else {
             for (network, rule) in &v4 {
                 let key = Key::new(u32::from(network.prefix_len()), Ipv4Addr::octets(&network.network()));
-                self.trie4.insert(&key, *rule, 0).map_err(at("TRIE4"))?;
+                // Tallies for more slots than an entry can name would not fit into the machine.
+                let entry = Entry::of_rule(rule).unwrap_or(Entry::OTHER);
+                self.trie4.insert(&key, entry, 0).map_err(at("TRIE4"))?;
             }
             return Ok(Root { entry: Entry::IN_TRIE, ..Root::EMPTY });
         };

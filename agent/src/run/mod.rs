@@ -54,8 +54,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How soon to look again where the next look would tell what this one only shows.
 const SECOND_LOOK: Duration = Duration::from_millis(150);
 
-/// Bounds of the time between two looks at the kernel.
-const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Bounds of the time between two looks at the kernel. The longest and a second look together leave some of the second within
+/// which a fault of the host is named after the probe that meets it.
+const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(750));
 
 /// Watches what the settings name until a signal, the end of the given time, or a failure.
 ///
@@ -278,7 +279,7 @@ fn publish(ready: Option<&mut ReadyFile>, settings: &Settings, targets: &[Target
 
 /// Often enough to tell one probe from the next.
 fn tick_length(settings: &Settings) -> Duration {
-    let health = settings.health_interval.unwrap_or(TICK.1 * 4) / 4;
+    let health = settings.health_interval.map_or(TICK.1, |interval| interval / 4);
     health.min(settings.interval).clamp(TICK.0, TICK.1)
 }
 

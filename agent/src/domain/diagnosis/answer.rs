@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    diagnosis::{
-        Case, Group, list,
-        unaccounted::{Account, unaccounted},
-    },
+    diagnosis::{Case, Group, list, unaccounted::Account},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
@@ -98,7 +95,8 @@ fn addresses(listeners: &[&Listener]) -> String {
 fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let overflows = case.history.host_growth(case.now).listen_overflows.filter(|count| *count > 0)?;
     let listener = case.history.full_listener(group.port, case.now)?;
-    let stuck = stuck(group, |track| unaccounted(case, track) + unfinished(case, track));
+    let stuck =
+        stuck(group, |track| Account::sure(case, track, SYNCHRONOUS).unaccounted() + unfinished(case, track));
     if stuck.is_empty() {
         return None;
     }
@@ -176,10 +174,28 @@ impl NoRoutes {
 /// One of the two ways to draw up an account.
 type Look = fn(&Case<'_>, &Track, Duration) -> Account;
 
-/// Whether SYNs of the latest reading hang as they do without a route back, and another reading soon would tell.
+/// Whether SYNs of the latest reading hang as they do without a route back or before a full queue, and another reading soon would
+/// tell.
 pub fn is_hanging(case: &Case<'_>) -> bool {
     // First what is cheap: this is asked at every reading of every target.
-    let Some(kernel) = NoRoutes::find(case) else { return false };
+    NoRoutes::find(case).is_some_and(|kernel| hang_without_route(case, &kernel)) || hang_before_queue(case)
+}
+
+fn hang_before_queue(case: &Case<'_>) -> bool {
+    if case.history.host_growth(case.now).listen_overflows.is_none_or(|count| count == 0) {
+        return false;
+    }
+    let is_full = |group: &&Group<'_>| {
+        case.concerns(group) && case.history.full_listener(group.port, case.now).is_some()
+    };
+    case.groups().iter().filter(is_full).any(|group| {
+        let of = |track: &Track, age| Account::sure(case, track, age).unaccounted();
+        let hang = |age| group.members.iter().any(|(_, track)| of(track, age) > 0);
+        hang(Duration::ZERO) && !hang(SYNCHRONOUS)
+    })
+}
+
+fn hang_without_route(case: &Case<'_>, kernel: &NoRoutes) -> bool {
     let (now, later) =
         (kernel.hanging(case, Duration::ZERO, false), kernel.hanging(case, SYNCHRONOUS, false));
     case.groups().iter().filter(|group| case.concerns(group)).any(|group| {

@@ -116,6 +116,39 @@ fn overflows_of_another_listener_are_not_ours() {
 }
 
 #[test]
+fn a_syn_before_a_full_queue_is_named_at_a_second_look() {
+    let wants = |story: &Story| wants_second_look(&story.case());
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    // The queue of another port: what hangs here is in flight.
+    story.pass(1, |story, _| {
+        story.arrive(NODE_A);
+        story.count(|host| &mut host.listen_overflows, 1);
+    });
+    assert!(!wants(&story));
+    story.after(Duration::from_millis(150));
+    assert_eq!(story.conclusions(), []);
+    story.pass(1, |story, _| {
+        story.tally(NODE_A).synacks += 1;
+        story.tally(NODE_A).established += 1;
+        story.tally(NODE_A).served += 1;
+    });
+    fill_queue(&mut story);
+    story.pass(1, |story, _| {
+        story.arrive(NODE_A);
+        story.count(|host| &mut host.listen_overflows, 1);
+        story.count(|host| &mut host.listen_drops, 1);
+    });
+    assert_eq!((wants(&story), story.conclusions()), (true, vec![]));
+    story.after(Duration::from_millis(150));
+    assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A]))]);
+    assert!(!wants(&story), "it is told: another look is of no use");
+}
+
+#[test]
 fn a_syn_of_this_moment_is_not_held_against_anybody() {
     let mut story = Story::new();
     fill_queue(&mut story);
