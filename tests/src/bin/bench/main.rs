@@ -8,6 +8,7 @@ mod page;
 mod prefixes;
 mod process;
 mod programs;
+mod reload;
 mod requests;
 mod row;
 mod start;
@@ -26,6 +27,7 @@ type Bench = (&'static str, fn(&mut Page) -> Result<()>);
 const BENCHES: &[Bench] = &[
     ("programs", programs::measure),
     ("prefixes", prefixes::measure),
+    ("reload", reload::measure),
     ("start", start::measure),
     ("process", process::measure),
     ("requests", requests::measure),
