@@ -4,6 +4,7 @@
 //! compared is what was measured in the same run.
 
 mod curves;
+mod exact;
 mod page;
 mod prefixes;
 mod process;
@@ -28,6 +29,7 @@ const BENCHES: &[Bench] = &[
     ("programs", programs::measure),
     ("prefixes", prefixes::measure),
     ("reload", reload::measure),
+    ("exact", exact::measure),
     ("start", start::measure),
     ("process", process::measure),
     ("requests", requests::measure),
