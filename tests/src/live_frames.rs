@@ -24,6 +24,16 @@ use crate::{
 /// Frames at once; a queue of the link holds 256.
 const BATCH: u32 = 64;
 
+/// How many SYNs to send: so many, unless `LAB_FLOOD` says otherwise.
+///
+/// # Panics
+///
+/// When `LAB_FLOOD` is no number.
+pub fn size(usual: u64) -> u64 {
+    std::env::var("LAB_FLOOD")
+        .map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("LAB_FLOOD={text} is no number")))
+}
+
 /// Sends from sources drawn anew for each SYN.
 pub struct Generator<'a> {
     wire: &'a Wire,
@@ -56,7 +66,8 @@ impl<'a> Generator<'a> {
         Ok(Self { wire, object, frame })
     }
 
-    /// Sends so many SYNs, from all CPUs at once and the same number from each; the time that it took.
+    /// Sends so many SYNs, from all CPUs at once and the same number from each; the time that it took. Where the receiver is
+    /// slower than the sender, the link loses some.
     ///
     /// # Errors
     ///

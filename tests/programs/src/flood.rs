@@ -8,13 +8,14 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 
-use crate::{ETH_P_IP, SYN, SYN_AND_ACK, TCP, read_tc};
+use crate::{ETH_P_IP, SYN, SYN_AND_ACK, TCP};
 
 /// Where fields are in a SYN without options behind Ethernet.
 const SOURCE: usize = 14 + 12;
 const IP_CHECKSUM: usize = 14 + 10;
 const PORT: usize = 14 + 20;
 const TCP_CHECKSUM: usize = 14 + 20 + 16;
+const FLAGS: usize = 14 + 20 + 13;
 const LENGTH: usize = 14 + 20 + 20;
 
 /// Index of the interface that the flood leaves through.
@@ -80,16 +81,21 @@ fn correct(start: usize, place: usize, grown: u32) {
     unsafe { core::ptr::write(field, (!(sum as u16)).to_be_bytes()) };
 }
 
-/// Counts SYNs by source, and drops them.
+/// Counts SYNs without options of IP by source, and drops them.
 #[classifier]
 pub fn sink(context: TcContext) -> i32 {
-    let is_ipv4 = read_tc(&context, 12).is_some_and(|kind| u16::from_be_bytes(kind) == ETH_P_IP);
-    let is_tcp = is_ipv4 && read_tc(&context, 14 + 9) == Some([TCP]);
-    if !is_tcp || read_tc::<1>(&context, 14 + 20 + 13).is_none_or(|flags| flags[0] & SYN_AND_ACK != SYN) {
+    let start = context.data();
+    if start + LENGTH > context.data_end() {
         return TC_ACT_OK;
     }
-    let Some(source) = read_tc(&context, SOURCE) else { return TC_ACT_OK };
-    if let Some(sunk) = SUNK.get_ptr_mut(u32::from_be_bytes(source) >> 8 & 0x3fff) {
+    // SAFETY: all of it is in front of the packet's end, and bytes have no alignment.
+    let frame = unsafe { &*(start as *const [u8; LENGTH]) };
+    let is_tcp = frame[12..14] == ETH_P_IP.to_be_bytes() && frame[14] == 0x45 && frame[14 + 9] == TCP;
+    if !is_tcp || frame[FLAGS] & SYN_AND_ACK != SYN {
+        return TC_ACT_OK;
+    }
+    let index = u32::from_be_bytes([0, frame[SOURCE], frame[SOURCE + 1], frame[SOURCE + 2]]) & 0x3fff;
+    if let Some(sunk) = SUNK.get_ptr_mut(index) {
         // SAFETY: a non-null, aligned value of this CPU's own; a tc program does not interrupt itself.
         unsafe { *sunk += 1 };
     }

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use lab::{
     flood,
     frame::{Frame, Link},
-    live_frames::Generator,
+    live_frames::{self, Generator},
     ratio::Ratio,
     unattached::Unattached,
     wire::{INTERFACE, SENDER, Sink, TARGET, Wire},
@@ -40,7 +40,7 @@ const WHY: &str = "A SYN whose search goes on for longer than two replacements t
 ///
 /// When the kernel refuses, or too few SYNs arrive.
 pub fn measure(page: &mut Page) -> Result<()> {
-    let flood = std::env::var("LAB_FLOOD").ok().map_or(Ok(FLOOD), |text| text.parse())?;
+    let flood = live_frames::size(FLOOD);
     let wire = Wire::new()?;
     let sink = Sink::new(&wire)?;
     let [one, other] = both_tables();

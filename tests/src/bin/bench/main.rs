@@ -4,6 +4,7 @@
 //! compared is what was measured in the same run.
 
 mod curves;
+mod delivered;
 mod exact;
 mod page;
 mod prefixes;
@@ -30,6 +31,7 @@ const BENCHES: &[Bench] = &[
     ("prefixes", prefixes::measure),
     ("reload", reload::measure),
     ("exact", exact::measure),
+    ("delivered", delivered::measure),
     ("start", start::measure),
     ("process", process::measure),
     ("requests", requests::measure),
