@@ -6,6 +6,7 @@
 mod curves;
 mod delivered;
 mod exact;
+mod others;
 mod page;
 mod prefixes;
 mod process;
@@ -15,6 +16,7 @@ mod requests;
 mod row;
 mod start;
 mod targets;
+mod tools;
 
 use std::path::Path;
 
@@ -32,6 +34,7 @@ const BENCHES: &[Bench] = &[
     ("reload", reload::measure),
     ("exact", exact::measure),
     ("delivered", delivered::measure),
+    ("others", others::measure),
     ("start", start::measure),
     ("process", process::measure),
     ("requests", requests::measure),
