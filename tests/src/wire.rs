@@ -10,7 +10,10 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::PerCpuArray,
-    programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions},
+    programs::{
+        LinkOrder, SchedClassifier, TcAttachType,
+        tc::{self, NlOptions, TcAttachOptions},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -79,7 +82,7 @@ impl Wire {
         for (namespace, interface) in [(&sender, SENDER), (&task, INTERFACE)] {
             namespace.run(|| receive_together(interface)).with_context(|| format!("GRO on {interface}"))?;
         }
-        let swallow = attached(&sender, SENDER, "swallow")?;
+        let swallow = swallow(&sender)?;
         Ok(Self { sender, task, _swallow: swallow })
     }
 }
@@ -96,7 +99,7 @@ impl Sink {
     ///
     /// When the kernel refuses.
     pub fn new(wire: &Wire) -> Result<Self> {
-        Ok(Self { object: attached(&wire.task, INTERFACE, "sink")? })
+        Ok(Self { object: sink(&wire.task)? })
     }
 
     /// SYNs so far, by the lower 14 bits of the upper 24 of their source.
@@ -120,15 +123,40 @@ impl Sink {
     }
 }
 
-/// Loads one of the lab's tc programs and attaches it behind whoever is there.
-fn attached(namespace: &Netns, interface: &str, name: &str) -> Result<Ebpf> {
-    let mut object = EbpfLoader::new().load(OBJECT).context("loading the lab's own programs")?;
-    let program: &mut SchedClassifier =
-        object.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
-    program.load()?;
+/// Attaches the lab's sink behind whoever is there.
+fn sink(namespace: &Netns) -> Result<Ebpf> {
+    let mut object = load()?;
+    let program = classifier(&mut object, "sink")?;
     let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-    namespace.run(|| program.attach_with_options(interface, TcAttachType::Ingress, options))?;
+    namespace.run(|| program.attach_with_options(INTERFACE, TcAttachType::Ingress, options))?;
     Ok(object)
+}
+
+/// Makes the sender take all that comes without a word: what it dropped instead, the kernel would tell to the agent, too. On
+/// clsact, because a program on tcx may drop packets but not take them.
+fn swallow(namespace: &Netns) -> Result<Ebpf> {
+    let mut object = load()?;
+    let program = classifier(&mut object, "swallow")?;
+    namespace.run(|| {
+        tc::qdisc_add_clsact(SENDER)?;
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        let id = program.attach_with_options(SENDER, TcAttachType::Ingress, options)?;
+        // Detaching would have to happen in the namespace; the namespace ends soon enough.
+        std::mem::forget(program.take_link(id)?);
+        anyhow::Ok(())
+    })?;
+    Ok(object)
+}
+
+fn load() -> Result<Ebpf> {
+    EbpfLoader::new().load(OBJECT).context("loading the lab's own programs")
+}
+
+fn classifier<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
+    let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
+    let program: &mut SchedClassifier = program.try_into()?;
+    program.load()?;
+    Ok(program)
 }
 
 /// Turns GRO on, as `ethtool -K` does.

@@ -22,8 +22,8 @@ use crate::{
 const PAIRS: usize = 15;
 
 /// SYNs of one run: about a second.
-const ANSWERED: u64 = 1_000_000;
-const DROPPED: u64 = 3_000_000;
+const ANSWERED: u64 = 600_000;
+const DROPPED: u64 = 2_000_000;
 
 /// Lower ends of the intervals that are aimed at.
 const GOAL_ANSWERED: f64 = 0.98;
