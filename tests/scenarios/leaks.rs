@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab::{
-    agent::Agent,
+    agent::{Agent, anonymous_kib},
     descriptors::Objects,
     node::{Node, Task},
     wait,
@@ -201,14 +201,10 @@ struct Usage {
 
 impl Usage {
     fn now(process: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         Self {
             descriptors: fs::read_dir(format!("/proc/{process}/fd")).expect("its descriptors").count(),
             objects: Objects::of(process),
-            anonymous_kib: anonymous
-                .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-                .expect("RssAnon"),
+            anonymous_kib: anonymous_kib(process),
         }
     }
 

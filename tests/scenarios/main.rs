@@ -44,6 +44,7 @@ mod rare;
 mod rhythm;
 mod row;
 mod rules;
+mod safety;
 mod senders;
 mod shared_faults;
 mod software;

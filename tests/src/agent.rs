@@ -1,6 +1,7 @@
 //! The agent as a process: started in a namespace, read line by line, ended by a signal.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -116,6 +117,15 @@ impl Agent {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Memory that it allocated itself, as far as it is resident (`RssAnon`).
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn anonymous_kib(&self) -> u64 {
+        anonymous_kib(self.id())
     }
 
     /// All JSON lines so far.
@@ -251,6 +261,17 @@ fn is_for_machines(command: &Command) -> bool {
     let words: Vec<_> = command.get_args().collect();
     let watches = words.iter().any(|word| *word == "trace" || *word == "diagnose");
     watches && words.windows(2).any(|pair| pair[0] == "--output" && (pair[1] == "json" || pair[1] == "emf"))
+}
+
+/// See [`Agent::anonymous_kib`].
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn anonymous_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("RssAnon")
 }
 
 /// A command line as its words.

@@ -67,13 +67,16 @@ pub fn send(namespace: &Netns, interface: &str, frames: &[Vec<u8>], count: u64, 
     }
 }
 
-fn open(interface: &str) -> io::Result<OwnedFd> {
+/// Number of an interface in this thread's namespace.
+pub(crate) fn index(interface: &str) -> io::Result<u32> {
     let name = std::ffi::CString::new(interface)?;
     // SAFETY: the name ends with a zero byte.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    if index == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    if index == 0 { Err(io::Error::last_os_error()) } else { Ok(index) }
+}
+
+fn open(interface: &str) -> io::Result<OwnedFd> {
+    let index = index(interface)?;
     // SAFETY: takes three numbers.
     let descriptor = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
     if descriptor < 0 {

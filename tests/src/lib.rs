@@ -13,7 +13,7 @@
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
 //! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`dns`] (what names mean), [`agent`] (who watches), [`witness`] (who counts, too),
-//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`ratio`] (what a bench compares), [`insights`] (what CloudWatch finds in lines), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`kernel`] (what it cannot tell), [`tampered`] (an agent that the kernel does not like), [`aws`] (a double of AWS on
+//! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`wire`] and [`live_frames`] (as many as the machine can make), [`ratio`] (what a bench compares), [`insights`] (what CloudWatch finds in lines), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`kernel`] (what it cannot tell), [`tampered`] (an agent that the kernel does not like), [`aws`] (a double of AWS on
 //! loopback).
 //!
 //! Nothing here returns an error: a lab that does not work has no result, so it panics with what was tried.
@@ -32,6 +32,7 @@ pub mod health_check;
 pub mod http;
 pub mod insights;
 pub mod kernel;
+pub mod live_frames;
 pub mod metadata;
 pub mod netns;
 pub mod nginx;
@@ -50,6 +51,7 @@ pub mod topology;
 pub mod unattached;
 pub mod unruly;
 pub mod wait;
+pub mod wire;
 pub mod witness;
 
 pub use netns::Netns;

@@ -18,7 +18,7 @@ use ipnet::Ipv4Net;
 
 use crate::{Netns, witness};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab-programs"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lab-programs"));
 
 /// One of the tc programs, and where it belongs.
 #[derive(Clone, Copy)]

@@ -1,4 +1,5 @@
-//! The agent's programs, loaded and attached to nothing: fed with bytes by `BPF_PROG_TEST_RUN`.
+//! The agent's programs, loaded and attached to nothing, or to one interface and in no namespace: fed with bytes by
+//! `BPF_PROG_TEST_RUN`, or flooded.
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
@@ -16,7 +17,9 @@ use agent::{
 };
 use agent_common::{config::Target, tally::Tally};
 use anyhow::{Context as _, Result};
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use aya::programs::{
+    LinkOrder, SchedClassifier, TcAttachType, TestRun as _, TestRunOptions, tc::TcAttachOptions,
+};
 use ipnet::IpNet;
 
 /// Which of the tc programs.
@@ -59,10 +62,7 @@ impl Unattached {
     pub fn load(port: u16, named: &[(IpNet, Role)], link_header_bytes: u32) -> Result<Self> {
         let facts = KernelFacts::read(Path::new(agent::kernel::btf::VMLINUX))?;
         let slots = named.iter().map(|(network, role)| SourceTable::slots_for(network, *role)).sum::<u32>();
-        let mut sources = SourceTable::new(1 + slots);
-        for (network, role) in named {
-            sources.add(*network, *role, Origin::Flag, Duration::ZERO)?;
-        }
+        let sources = table(1 + slots, named)?;
         // No namespace has the number zero, so the tracepoints count nothing meanwhile.
         let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
         let capacity = sources.capacity();
@@ -101,6 +101,46 @@ impl Unattached {
         cost(self.programs.classifier(side.program())?, frame, repeat)
     }
 
+    /// Another table of sources with as many slots.
+    ///
+    /// # Errors
+    ///
+    /// When it has no room for these.
+    pub fn table(&self, named: &[(IpNet, Role)]) -> Result<SourceTable> {
+        table(self.sources.capacity(), named)
+    }
+
+    /// Puts another table of sources in force.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn replace(&mut self, sources: &SourceTable) -> Result<()> {
+        Ok(self.maps.write_sources(sources)?)
+    }
+
+    /// One of the programs for threads that run it, and the maps for who writes meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn apart(&mut self, side: Side) -> Result<(&SchedClassifier, &mut Maps)> {
+        Ok((self.programs.classifier(side.program())?, &mut self.maps))
+    }
+
+    /// Attaches the one that counts SYNs to an interface of this thread's namespace, in front of whoever is there, for as long
+    /// as this lives.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, for example because it has no tcx.
+    pub fn attach_first(&mut self, interface: &str) -> Result<()> {
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let program = self.programs.classifier(Side::Ingress.program())?;
+        program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+        Ok(())
+    }
+
     /// What is counted for the source that an address belongs to.
     ///
     /// # Errors
@@ -110,6 +150,14 @@ impl Unattached {
         let slot = self.sources.of_address(address).map_or(0, |source| source.slot);
         Ok(self.maps.tally(slot, 0)?)
     }
+}
+
+fn table(capacity: u32, named: &[(IpNet, Role)]) -> Result<SourceTable> {
+    let mut sources = SourceTable::new(capacity);
+    for (network, role) in named {
+        sources.add(*network, *role, Origin::Flag, Duration::ZERO)?;
+    }
+    Ok(sources)
 }
 
 /// Runs a program on a frame; nanoseconds per run, and what it returned.

@@ -14,7 +14,7 @@ pub struct Args {
 /// Builds the agent for speed and lets the lab's bench measure it.
 pub fn bench(args: &Args) -> Result<()> {
     setup::setup()?;
-    for tool in ["wrk", "strace"] {
+    for tool in ["wrk", "strace", "tcpdump", "bpftrace"] {
         if host::find(tool).is_none() && host::can_install() && host::offers(tool) {
             host::install(&[tool])?;
         }

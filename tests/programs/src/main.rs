@@ -1,7 +1,10 @@
 //! What others may have attached to the same interface: a tc program that counts, one that does nothing (also the
-//! base line of the measurements), one that counts the customary way, and an XDP program that drops.
+//! base line of the measurements), one that counts the customary way, and an XDP program that drops. And what a flood of
+//! SYNs is made and swallowed by.
 #![no_std]
 #![no_main]
+
+mod flood;
 
 use aya_ebpf::{
     EbpfContext as _,

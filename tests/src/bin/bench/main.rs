@@ -4,14 +4,19 @@
 //! compared is what was measured in the same run.
 
 mod curves;
+mod delivered;
+mod exact;
+mod others;
 mod page;
 mod prefixes;
 mod process;
 mod programs;
+mod reload;
 mod requests;
 mod row;
 mod start;
 mod targets;
+mod tools;
 
 use std::path::Path;
 
@@ -26,6 +31,10 @@ type Bench = (&'static str, fn(&mut Page) -> Result<()>);
 const BENCHES: &[Bench] = &[
     ("programs", programs::measure),
     ("prefixes", prefixes::measure),
+    ("reload", reload::measure),
+    ("exact", exact::measure),
+    ("delivered", delivered::measure),
+    ("others", others::measure),
     ("start", start::measure),
     ("process", process::measure),
     ("requests", requests::measure),

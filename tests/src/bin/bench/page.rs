@@ -20,8 +20,9 @@ const HEAD: &str = "# Performance
 
 Written by `cargo xtask bench`, which measures everything below in one run and needs root. Machines differ, and one machine
 differs from minute to minute: every figure is an add-on or a ratio against something else measured in turn within the same
-run, as a median with its 95 % interval. The control is the thing without the agent measured against itself. A target is met
-when the whole interval is within it, and unresolved when the control spreads by more than the target allows.
+run, as a median with its 95 % interval. The control is one of both measured against itself. A target is met when the whole
+interval is within it, and unresolved when the control spreads by more than the target allows. Floods come from a generator of
+the lab's on the same CPUs, so that rates are what is left beside it.
 ";
 
 impl Page {

@@ -1,7 +1,9 @@
-//! The agent as a process: memory, size, and what it does while nothing happens.
+//! The agent as a process: memory, size, and what it does while nothing happens or too much.
 
 use std::{
     fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -13,9 +15,11 @@ use lab::{
     plan::{Family, Plan},
     ratio::Ratio,
     topology::Topology,
+    wire::{Sink, Wire},
 };
 
 use crate::{
+    delivered::{agent as flooded_agent, generator},
     page::Page,
     row::{Bound, Row},
 };
@@ -23,12 +27,17 @@ use crate::{
 /// Time under load before memory is read.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// Spans of idleness; each holds reports.
+/// SYNs that are sent before anybody looks whether it is over.
+const AT_ONCE: u64 = 500_000;
+
+/// Spans of idleness, and of a flood; each holds reports.
 const SPANS: usize = 6;
 const SPAN: Duration = Duration::from_secs(10);
 
 const WHY_IDLE: &str = "Each interval it reads the tallies one by one, the namespace's counters, its listeners and the interface, \
     and writes its lines; files of `/proc/net` are made anew by the kernel for each reading.";
+const WHY_FLOODED: &str =
+    "Beside what it does while idle, it reads the tallies of those who sent, and concludes from them.";
 const WHY_RESIDENT: &str = "Most of it are pages of the binary, which the kernel may take back; what it allocated itself is told \
     beside it.";
 const WHY_MAPS: &str =
@@ -48,19 +57,14 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let nodes = format!("--port {} --nlb {} {}", plan.port, plan.node(0), plan.node(1));
     let agent = Agent::trace(&lab.task, &words(&nodes));
     // What starting took is no idleness.
-    std::thread::sleep(WARM_UP);
-    let mut idle = Vec::new();
-    for _ in 0..SPANS {
-        let (began, before) = (Instant::now(), on_cpu(agent.id())?);
-        std::thread::sleep(SPAN);
-        let busy = on_cpu(agent.id())?.saturating_sub(before);
-        idle.push(100.0 * busy.as_secs_f64() / began.elapsed().as_secs_f64());
-    }
+    thread::sleep(WARM_UP);
+    let idle = busy(agent.id())?;
     agent.stop();
+    let (flooded, rate) = flooded()?;
     let clients = Clients::start(&lab.client, &plan.client.addresses, plan.target(), 200);
     let flags = format!("{nodes} --client {} --interval 1s", plan.client.subnet);
     let agent = Agent::trace(&lab.task, &words(&flags));
-    std::thread::sleep(WARM_UP);
+    thread::sleep(WARM_UP);
     let kib = |name| kib(agent.id(), name);
     let (resident, peak, anonymous) = (kib("VmRSS")?, kib("VmHWM")?, kib("RssAnon")?);
     let maps = maps(agent.id())?;
@@ -80,15 +84,56 @@ pub fn measure(page: &mut Page) -> Result<()> {
         control: None,
         why,
     };
-    let idle = Ratio::of_values(idle).context("too few spans")?;
     let megabytes = |kib: u64| Ratio::just(kib as f64 * 1024.0 / 1e6);
     page.add(row("CPU time while idle, of one core, over 60 s", "%", 3, Some(0.02), idle, WHY_IDLE));
+    let measure = format!("CPU time under a flood of {:.1} million SYNs a second, over 60 s", rate / 1e6);
+    page.add(row(&measure, "%", 3, Some(0.1), flooded, WHY_FLOODED));
     page.add(row("resident memory under load", "MB", 1, Some(4.0), megabytes(resident), WHY_RESIDENT));
     page.add(row("the anonymous part of it", "MB", 1, None, megabytes(anonymous), ""));
     page.add(row("most resident memory, at the start", "MB", 1, None, megabytes(peak), ""));
     page.add(row("maps in the kernel", "MB", 2, Some(1.0), megabytes(maps), WHY_MAPS));
     page.add(row("binary, stripped", "MB", 1, Some(3.0), Ratio::just(size as f64 / 1e6), WHY_BINARY));
     Ok(())
+}
+
+/// CPU time of a process in each span, in percent of one core.
+fn busy(process: u32) -> Result<Ratio> {
+    let mut spans = Vec::new();
+    for _ in 0..SPANS {
+        let (began, before) = (Instant::now(), on_cpu(process)?);
+        thread::sleep(SPAN);
+        let busy = on_cpu(process)?.saturating_sub(before);
+        spans.push(100.0 * busy.as_secs_f64() / began.elapsed().as_secs_f64());
+    }
+    Ratio::of_values(spans).context("too few spans")
+}
+
+/// The same under a flood on all CPUs, dropped right behind the agent; and SYNs a second.
+fn flooded() -> Result<(Ratio, f64)> {
+    let wire = Wire::new()?;
+    let sink = Sink::new(&wire)?;
+    let generator = generator(&wire)?;
+    let agent = flooded_agent(&wire);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                generator.send(AT_ONCE)?;
+            }
+            anyhow::Ok(())
+        });
+        thread::sleep(WARM_UP);
+        let (began, before) = (Instant::now(), sink.count());
+        let busy = busy(agent.id());
+        let (took, after) = (began.elapsed(), sink.count());
+        is_over.store(true, Ordering::Relaxed);
+        sender.join().expect("the thread that sends")?;
+        let rate = (after? - before?) as f64 / took.as_secs_f64();
+        ensure!(rate > 0.0, "no SYN arrived: the lab is broken");
+        let ended = agent.stop();
+        ensure!(ended.status.success(), "the agent failed: {}", ended.errors);
+        Ok((busy?, rate))
+    })
 }
 
 /// Time that all threads of a process were on a CPU, as the scheduler counts it.
