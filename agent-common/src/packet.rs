@@ -126,6 +126,9 @@ pub fn find_tcp_quoted<B: Bytes + ?Sized>(bytes: &B, link_bytes: usize) -> Optio
     is_tcp.then_some(Location { ip: quoted, tcp: quoted + 40, ipv6: true })
 }
 
+/// Version 4, and a header of five words: no options.
+const PLAIN_IPV4: u8 = 0x45;
+
 /// Bytes up to the end of the TCP header of an [`usual4`] packet.
 pub const USUAL4_BYTES: usize = 54;
 
@@ -136,7 +139,6 @@ pub const USUAL6_BYTES: usize = 74;
 /// there are. `None` for any other, of which nothing is known.
 #[inline(always)]
 pub fn usual4<B: Bytes + ?Sized>(bytes: &B) -> Option<Location> {
-    const PLAIN_IPV4: u8 = 0x45;
     let is_usual = bytes.u16_at(12)? == ETHERTYPE_IPV4
         && bytes.u8_at(14)? == PLAIN_IPV4
         && bytes.u8_at(14 + 9)? == PROTOCOL_TCP
@@ -151,6 +153,20 @@ pub fn usual6<B: Bytes + ?Sized>(bytes: &B) -> Option<Location> {
         && bytes.u8_at(14)? >> 4 == 6
         && bytes.u8_at(14 + 6)? == PROTOCOL_TCP;
     if is_usual { Some(Location { ip: 14, tcp: 54, ipv6: true }) } else { None }
+}
+
+/// The same of a packet that begins with such an IP header, of either family.
+#[inline(always)]
+pub fn usual_at_ip<B: Bytes + ?Sized>(bytes: &B) -> Option<Location> {
+    match bytes.u8_at(0)? {
+        PLAIN_IPV4 if bytes.u8_at(9)? == PROTOCOL_TCP && bytes.u16_at(6)? & 0x1fff == 0 => {
+            Some(Location { ip: 0, tcp: 20, ipv6: false })
+        }
+        first if first >> 4 == 6 && bytes.u8_at(6)? == PROTOCOL_TCP => {
+            Some(Location { ip: 0, tcp: 40, ipv6: true })
+        }
+        _ => None,
+    }
 }
 
 #[inline(always)]

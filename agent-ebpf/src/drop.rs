@@ -3,16 +3,18 @@
 //! Not every free that the hook sees is a loss: a duplicate SYN of a handshake under way is freed as NOT_SPECIFIED
 //! with its route set. One freed so without a route never came as far as routing.
 
+use core::mem::MaybeUninit;
+
 use agent_common::{
     drop::{DropKey, DropKind, REASON_UNKNOWN},
-    packet::{self, Address, Location},
+    packet::{self, Address, Bytes, Location, usual_at_ip},
 };
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::{
-    kernel::Packet,
+    kernel::{Fields, Packet},
     maps::{drops, ports},
-    read::{Kernel, argument},
+    read::{Headers, argument},
     source,
     target::fact,
 };
@@ -28,48 +30,42 @@ pub fn record(context: &RawTracePointContext) {
 
 #[inline(always)]
 fn file(context: &RawTracePointContext, packet: &Packet) -> Option<()> {
-    let bytes = packet.network_header()?;
-    let found = packet::find_tcp_at_ip(&bytes, 0)?;
-    let tcp_flags = found.flags(&bytes)?;
-    let (kind, port, peer) = if packet::is_syn(tcp_flags) {
-        inbound(packet, &bytes, &found)?
-    } else if packet::is_syn_ack(tcp_flags) {
-        reply(packet, &bytes, &found)?
-    } else {
-        return None;
+    let (mut fields, mut headers) = (MaybeUninit::uninit(), MaybeUninit::<Headers>::uninit());
+    let fields = packet.fields(&mut fields)?;
+    let bytes = fields.network_header()?;
+    // Nearly every packet has its headers one after the other: one read for all of them.
+    let usual = bytes.copy(&mut headers).and_then(|headers| Some((headers, usual_at_ip(headers)?)));
+    let (kind, port, peer) = match usual {
+        Some((headers, found)) => look(fields, headers, &found)?,
+        None => look(fields, &bytes, &packet::find_tcp_at_ip(&bytes, 0)?)?,
     };
     let port_index = ports::any(port)?;
     let reason = reason(context);
-    let kind = if kind == DropKind::Syn { place(packet, reason) } else { kind };
+    let kind = if kind == DropKind::Syn { place(fields, reason) } else { kind };
     drops::add(context, &DropKey { slot: source::slot(&peer), port_index, kind: kind as u32, reason });
     Some(())
 }
 
-/// A SYN that came in. One that this host sends to somebody's port of the same number is none of ours.
+/// A SYN that came in, or a SYN-ACK of this host. Neither one that this host sends to somebody's port of the same number, nor one
+/// that it gets.
 #[inline(always)]
-fn inbound(packet: &Packet, bytes: &Kernel, found: &Location) -> Option<(DropKind, u16, Address)> {
-    if packet.is_own() && packet.has_socket() {
-        return None;
+fn look<B: Bytes>(fields: &Fields, bytes: &B, found: &Location) -> Option<(DropKind, u16, Address)> {
+    let tcp_flags = found.flags(bytes)?;
+    let (from, to) = found.ports(bytes)?;
+    if packet::is_syn(tcp_flags) && !(fields.is_own() && fields.has_socket()) {
+        Some((DropKind::Syn, to, found.source(bytes)?))
+    } else if packet::is_syn_ack(tcp_flags) && fields.is_own() {
+        Some((DropKind::SynAck, from, found.destination(bytes)?))
+    } else {
+        None
     }
-    let (_, port) = found.ports(bytes)?;
-    Some((DropKind::Syn, port, found.source(bytes)?))
-}
-
-/// A SYN-ACK of this host, not one that it gets.
-#[inline(always)]
-fn reply(packet: &Packet, bytes: &Kernel, found: &Location) -> Option<(DropKind, u16, Address)> {
-    if !packet.is_own() {
-        return None;
-    }
-    let (port, _) = found.ports(bytes)?;
-    Some((DropKind::SynAck, port, found.destination(bytes)?))
 }
 
 /// On which side of the ingress hook an inbound SYN was dropped.
 #[inline(always)]
-fn place(packet: &Packet, reason: u32) -> DropKind {
+fn place(fields: &Fields, reason: u32) -> DropKind {
     if reason == fact!(reason_not_specified) {
-        return if packet.route() == 0 { DropKind::SynBeforeHook } else { DropKind::DuplicateSyn };
+        return if fields.route() == 0 { DropKind::SynBeforeHook } else { DropKind::DuplicateSyn };
     }
     let before = fact!(reasons_before_hook);
     if before.contains(&reason) { DropKind::SynBeforeHook } else { DropKind::Syn }

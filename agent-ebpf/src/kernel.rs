@@ -1,5 +1,7 @@
 //! Kernel structures under the tracepoints, by offsets from the running kernel's BTF.
 
+use core::mem::MaybeUninit;
+
 use agent_common::packet::Address;
 
 use crate::{read::Kernel, target::fact};
@@ -101,37 +103,67 @@ impl Packet {
 
     /// The route's `dst_entry`, or 0. The lowest bit only says whether a reference is held.
     #[inline(always)]
-    pub fn route(&self) -> u64 {
+    fn route(&self) -> u64 {
         self.pointer(fact!(skb_refdst)) & !1
     }
 
-    /// Sent by this host rather than received.
+    /// A copy of it, in this room.
     #[inline(always)]
-    pub fn is_own(&self) -> bool {
-        self.0.load::<u32>(fact!(skb_iif) as usize) == Some(0)
-    }
-
-    /// Whether a socket owns it.
-    #[inline(always)]
-    pub fn has_socket(&self) -> bool {
-        self.pointer(fact!(skb_sk)) != 0
-    }
-
-    /// Where the network header should be; a packet dropped early has only its data pointer.
-    #[inline(always)]
-    pub fn network_header(&self) -> Option<Kernel> {
-        let offset: u16 = self.0.load(fact!(skb_network_header) as usize)?;
-        let start = if offset == 0 || offset == u16::MAX {
-            self.pointer(fact!(skb_data))
-        } else {
-            self.pointer(fact!(skb_head)) + offset as u64
-        };
-        Some(Kernel(start))
+    pub fn fields<'a>(&self, room: &'a mut MaybeUninit<Fields>) -> Option<&'a Fields> {
+        self.0.copy(room)
     }
 
     #[inline(always)]
     fn pointer(&self, offset: u32) -> u64 {
         self.0.load(offset as usize).unwrap_or(0)
+    }
+}
+
+/// Words of a [`Fields`]: longer than a `struct sk_buff` is (232 bytes, v6.1), and shorter than the 256 of the slab it lies in.
+const FIELD_WORDS: usize = 30;
+
+/// The fields of a `struct sk_buff`, copied with one read: one of each costs as much (20 ns).
+pub struct Fields([u64; FIELD_WORDS]);
+
+impl Fields {
+    /// The route's `dst_entry`, or 0. The lowest bit only says whether a reference is held.
+    #[inline(always)]
+    pub fn route(&self) -> u64 {
+        self.field::<u64>(fact!(skb_refdst)).unwrap_or(0) & !1
+    }
+
+    /// Sent by this host rather than received.
+    #[inline(always)]
+    pub fn is_own(&self) -> bool {
+        self.field::<u32>(fact!(skb_iif)) == Some(0)
+    }
+
+    /// Whether a socket owns it.
+    #[inline(always)]
+    pub fn has_socket(&self) -> bool {
+        self.field::<u64>(fact!(skb_sk)).unwrap_or(0) != 0
+    }
+
+    /// Where the network header should be; a packet dropped early has only its data pointer.
+    #[inline(always)]
+    pub fn network_header(&self) -> Option<Kernel> {
+        let offset: u16 = self.field(fact!(skb_network_header))?;
+        let start = if offset == 0 || offset == u16::MAX {
+            self.field::<u64>(fact!(skb_data))?
+        } else {
+            self.field::<u64>(fact!(skb_head))? + offset as u64
+        };
+        Some(Kernel(start))
+    }
+
+    /// A field, if it is there and lies in the copy.
+    #[inline(always)]
+    fn field<T: Copy>(&self, offset: u32) -> Option<T> {
+        if offset as usize > size_of_val(&self.0) - size_of::<T>() {
+            return None;
+        }
+        // SAFETY: the field lies in the copy; the compiler aligned it in the kernel's structure, of which this is the begin.
+        Some(unsafe { (&raw const self.0).cast::<u8>().add(offset as usize).cast::<T>().read() })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bounds-checked reading: the only place that turns an offset into a pointer.
 
+use core::mem::MaybeUninit;
+
 use agent_common::packet::Bytes;
 use aya_ebpf::{
     EbpfContext as _,
@@ -217,6 +219,41 @@ impl Bytes for Paged<'_> {
     }
 }
 
+/// The longest usual headers: IPv6 and TCP.
+const HEADERS: usize = 60;
+
+/// A copy of a packet's headers from the IP header on, to be read at constant offsets.
+pub struct Headers(pub [u8; HEADERS]);
+
+impl Headers {
+    #[inline(always)]
+    fn load<const BYTES: usize>(&self, offset: usize) -> Option<[u8; BYTES]> {
+        if offset > HEADERS - BYTES {
+            return None;
+        }
+        let mut bytes = [0; BYTES];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = self.0[offset + index];
+        }
+        Some(bytes)
+    }
+}
+
+impl Bytes for Headers {
+    #[inline(always)]
+    fn u8_at(&self, offset: usize) -> Option<u8> {
+        self.load::<1>(offset).map(|bytes| bytes[0])
+    }
+    #[inline(always)]
+    fn u16_at(&self, offset: usize) -> Option<u16> {
+        self.load(offset).map(u16::from_be_bytes)
+    }
+    #[inline(always)]
+    fn u32_at(&self, offset: usize) -> Option<u32> {
+        self.load(offset).map(u32::from_be_bytes)
+    }
+}
+
 /// Kernel memory under a tracepoint.
 pub struct Kernel(pub u64);
 
@@ -226,6 +263,23 @@ impl Kernel {
     pub fn load<T: Copy>(&self, offset: usize) -> Option<T> {
         // SAFETY: bpf_probe_read_kernel takes any address and fails on one that is not mapped.
         unsafe { helpers::bpf_probe_read_kernel((self.0 + offset as u64) as *const T) }.ok()
+    }
+}
+
+impl Kernel {
+    /// Copies a value into this room, where it would take too much of the stack to hand it on. `T` is bytes or words.
+    #[inline(always)]
+    pub fn copy<'a, T>(&self, room: &'a mut MaybeUninit<T>) -> Option<&'a T> {
+        // SAFETY: the room is as long as the length passed; the helper takes any address and fails on one that is not mapped.
+        let failed = unsafe {
+            helpers::generated::bpf_probe_read_kernel(
+                room.as_mut_ptr().cast::<c_void>(),
+                size_of::<T>() as u32,
+                self.0 as *const c_void,
+            )
+        };
+        // SAFETY: the helper wrote all of it, and any bytes are a `T`.
+        if failed == 0 { Some(unsafe { room.assume_init_ref() }) } else { None }
     }
 }
 

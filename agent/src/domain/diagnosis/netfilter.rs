@@ -1,6 +1,8 @@
 //! SYNs that netfilter threw away, and what made it do so: a rule that drops, one that refuses aloud, or a connection
 //! tracking table without room.
 
+use std::time::Duration;
+
 use crate::domain::{
     conntrack::Conntrack,
     diagnosis::{Case, Group, Hit, admission, advice::Traffic, list},
@@ -27,6 +29,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
     let full_table = full_table(case);
     let (mut by_table, mut by_rule, mut by_reject) = (Hit::default(), Hit::default(), Hit::default());
     let (mut refusals, mut tracks) = (0, Vec::new());
+    let somebody_is_refused = case.history.tracks().any(|(_, track)| rejected(case, track) > 0);
     for (key, track) in &group.members {
         let Some(trouble) = case.history.trouble(track, case.now, dropped, |step| step.admitted()) else {
             continue;
@@ -42,6 +45,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
             }
         }
         match rejected(case, track) {
+            0 if somebody_is_refused && is_new(case, track) => {}
             0 => {
                 by_rule.add(label, trouble.failed, trouble.of);
                 tracks.push(*track);
@@ -109,6 +113,17 @@ fn dropped(step: &Tally) -> u64 {
 fn rejected(case: &Case<'_>, track: &Track) -> u64 {
     let recent = case.recent(track);
     recent.refused.saturating_sub(recent.no_socket()).min(dropped(&recent))
+}
+
+/// The kernel sends a peer one ICMP message a second, once it has sent it a few (`net.ipv4.icmp_ratelimit`, 1000 ms), and to all
+/// of them no more than so many (`icmp_msgs_per_sec`).
+const ONE_ICMP: Duration = Duration::from_millis(1200);
+
+/// Whether a source was dropped from for so short a time that what refuses others may refuse it, too, without a word so far.
+fn is_new(case: &Case<'_>, track: &Track) -> bool {
+    let from = case.now.saturating_sub(case.history.window());
+    let first = track.since(from).find(|(_, step)| dropped(step) > 0).map(|(at, _)| at);
+    first.is_some_and(|at| case.now.saturating_sub(at) < ONE_ICMP)
 }
 
 fn dropped_while_full(case: &Case<'_>, track: &Track) -> u64 {

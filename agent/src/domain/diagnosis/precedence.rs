@@ -53,10 +53,13 @@ fn explains(cause: &Finding, finding: &Finding) -> bool {
         && !may_both_hold(cause, finding);
     EXPLAINS.contains(&(cause.code, finding.code))
         && cause.confidence >= finding.confidence.min(Confidence::Inferred)
+        // What is worth a note does not explain what is a fault.
+        && cause.severity >= finding.severity
         && (cause.port.is_none() || is_about_it)
 }
 
-/// Removes the findings that another one explains. A suspicion explains nothing that is surer than itself.
+/// Removes the findings that another one explains. A suspicion explains nothing that is surer than itself, and
+/// a note nothing that is graver.
 pub fn apply(findings: &mut Vec<Finding>) {
     let causes = findings.clone();
     findings.retain(|finding| !causes.iter().any(|cause| explains(cause, finding)));

@@ -9,16 +9,20 @@ impl Facts<'_> {
     pub fn bad_status(&self, status: u64) -> String {
         // Without the inner quotes the comma would part two values.
         let accepted = format!("--matcher 'HttpCode=\"200-399,{status}\"'");
-        Lines::new(format!(
+        let lines = Lines::new(format!(
             "Let the path of the health check answer 200 to 399, or change what is asked or expected. The check's Host header is \
              the NLB node's address and the listener's port: a 400, 404 or 421 often is a virtual host or an allow-list that does \
-             not know it; a 401 or 403, authentication on that path; here it is {status}."
+             not know it, a 400 also a port that wants TLS; a 401 or 403, authentication on that path; here it is {status}."
         ))
-        .look(&self.health_check("HealthCheckPath,HealthCheckPort,Matcher"))
-        .change(&self.modify_health_check("--health-check-path <path>"))
-        .or(&self.modify_health_check(&accepted))
-        .command(ARN, &self.target_groups())
-        .done()
+        .look(&self.health_check("HealthCheckProtocol,HealthCheckPath,HealthCheckPort,Matcher"))
+        .change(&self.modify_health_check("--health-check-path <path>"));
+        // That a request cannot be read is nothing to pass a health check with.
+        let lines = if status == 400 {
+            lines.or(&self.modify_health_check("--health-check-protocol HTTPS"))
+        } else {
+            lines.or(&self.modify_health_check(&accepted))
+        };
+        lines.command(ARN, &self.target_groups()).done()
     }
 
     /// The application does not answer health checks in time.

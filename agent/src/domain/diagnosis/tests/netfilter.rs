@@ -181,6 +181,34 @@ fn refusals_may_be_fewer_than_drops() {
 }
 
 #[test]
+fn what_refuses_others_may_refuse_a_newcomer_without_a_word_at_first() {
+    let mut story = Story::new();
+    story.pass(1, |story, _| {
+        reject(story, NODE_A);
+        (0..3).for_each(|_| story.drop(CLIENTS, "NETFILTER_DROP"));
+    });
+    assert_eq!(story.conclusions(), [(Code::FirewallReject, Confidence::Proven, nodes(&[A]))]);
+    // A second later the kernel would have sent a message, if it was a rule that refuses.
+    story.pass(2, |story, _| story.drop(CLIENTS, "NETFILTER_DROP"));
+    assert!(codes(&story).contains(&(Code::HostFirewall, Confidence::Proven)), "{:?}", codes(&story));
+}
+
+#[test]
+fn a_few_drops_of_a_rule_explain_no_missing_route() {
+    let mut story = Story::new();
+    story.probes(30, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+        story.drop(CLIENTS, "NETFILTER_DROP");
+        (0..200).for_each(|_| story.arrive(CLIENTS));
+        story.count(|host| &mut host.listen_drops, 200);
+        story.count(|host| &mut host.out_no_routes, 200);
+    });
+    story.pass(2, |_, _| {});
+    assert!(codes(&story).contains(&(Code::NoReturnRoute, Confidence::Proven)), "{:?}", codes(&story));
+}
+
+#[test]
 fn refusals_of_tcp_itself_are_no_rule() {
     let mut story = Story::new();
     story.sample.listeners = Some(Vec::new());
