@@ -19,6 +19,7 @@ use crate::domain::{
     health::Protocol,
     host_counters::HostCounters,
     host_log::{HostLog, Waiting},
+    listening::ListeningLog,
     other_programs::OtherProgram,
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
@@ -85,6 +86,7 @@ pub struct History {
     tracks: BTreeMap<TallyKey, Track>,
     host: HostLog,
     conntrack: ConntrackLog,
+    listening: ListeningLog,
     rules: RuleLog,
     strays: StrayLog,
     latest: Sample,
@@ -106,6 +108,7 @@ impl History {
             tracks: BTreeMap::new(),
             host: HostLog::default(),
             conntrack: ConntrackLog::default(),
+            listening: ListeningLog::default(),
             rules: RuleLog::default(),
             strays: StrayLog::default(),
             latest: Sample::default(),
@@ -144,6 +147,7 @@ impl History {
         self.rules.observe(at, sample.rules.take(), keep_from);
         self.strays.observe(at, std::mem::take(&mut sample.strays), keep_from);
         self.conntrack.observe(at, sample.conntrack, keep_from);
+        self.listening.observe(at, sample.listeners.as_ref());
         self.latest = sample;
         self.has_sample = true;
         self.learn_health_port(sources);
@@ -259,6 +263,11 @@ impl History {
     pub fn listeners(&self, port: u16) -> Option<Vec<&Listener>> {
         let all = self.latest.listeners.as_ref()?;
         Some(all.iter().filter(|listener| listener.port == port).collect())
+    }
+
+    /// The reading from which on something was found to listen on a port each time.
+    pub fn listening_since(&self, port: u16) -> Option<Duration> {
+        self.listening.since(port)
     }
 
     /// Unwatched ports on which others than the host itself find a listener, in order.

@@ -19,6 +19,7 @@ pub mod host_log;
 pub mod identity;
 pub mod learning;
 pub mod ledger;
+pub mod listening;
 pub mod other_programs;
 pub mod pairs;
 pub mod reason;

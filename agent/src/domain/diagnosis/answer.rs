@@ -24,8 +24,10 @@ fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let hit = case.hit(group, |step| step.no_socket(), |step| step.answered())?;
     let refused: u64 = group.members.iter().map(|(_, track)| case.recent(track).refused).sum();
     let listeners = case.history.listeners(case.history.local_port(group.port))?;
-    // With one that serves them by now the cause is over, the application has started.
-    if refused == 0 || is_served(case, &hit.sources, &listeners) {
+    // With one that serves them by now the cause is over, the application has started. But one that is bound to a single address
+    // of several serves nobody who comes to another.
+    let is_served = is_served(case, &hit.sources, &listeners) && !is_beside(case, group, &listeners);
+    if refused == 0 || is_served {
         return None;
     }
     let port = group.port;
@@ -70,6 +72,24 @@ fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         summary,
         advice,
         evidence,
+    })
+}
+
+/// Longer than a restart between two readings, of which neither missed the listener.
+const NO_RESTART: Duration = Duration::from_secs(2);
+
+/// Whether listeners on single addresses were there all the time while SYNs were refused, so that they came to another address of
+/// this interface.
+fn is_beside(case: &Case<'_>, group: &Group<'_>, listeners: &[&Listener]) -> bool {
+    let Some(since) = case.history.listening_since(case.history.local_port(group.port)) else { return false };
+    if listeners.iter().any(|listener| listener.address.is_unspecified()) {
+        return false;
+    }
+    let from = since.max(case.now.saturating_sub(case.history.window()));
+    group.members.iter().any(|(_, track)| {
+        let mut refused = track.since(from).filter(|(at, step)| *at > since && step.no_socket() > 0);
+        let (first, last) = (refused.next(), refused.last());
+        first.zip(last).is_some_and(|((first, _), (last, _))| last - first >= NO_RESTART)
     })
 }
 

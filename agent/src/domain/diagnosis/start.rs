@@ -1,5 +1,7 @@
 //! Health checks that came before the application listened.
 
+use std::time::Duration;
+
 use crate::domain::{
     diagnosis::{Case, Group, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
@@ -18,12 +20,13 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 }
 
 /// SYNs of a source that met no socket before its first connection was established, as far as they are remembered.
-fn refused_before_start(case: &Case<'_>, track: &Track) -> Option<u64> {
+fn refused_before_start(case: &Case<'_>, track: &Track, listening_since: Duration) -> Option<u64> {
     let from = case.now.saturating_sub(case.history.window());
     let mut refused = 0;
     let mut established = 0;
-    for (_, step) in track.since(from) {
-        if established == 0 {
+    for (at, step) in track.since(from) {
+        // What is refused while something listens met no late start.
+        if established == 0 && at <= listening_since {
             refused += step.no_socket();
         }
         established += step.established;
@@ -35,6 +38,7 @@ fn refused_before_start(case: &Case<'_>, track: &Track) -> Option<u64> {
 fn slow_start(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     // While nobody listens, that is the finding.
     let listeners = case.history.listeners(case.history.local_port(group.port))?;
+    let since = case.history.listening_since(case.history.local_port(group.port))?;
     let addresses = &case.history.watch.addresses;
     if !addresses.iter().all(|own| listeners.iter().any(|listener| listener.serves(own.is_ipv6(), addresses)))
     {
@@ -43,7 +47,7 @@ fn slow_start(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let early: Vec<_> = group
         .members
         .iter()
-        .filter_map(|(key, track)| Some((*key, *track, refused_before_start(case, track)?)))
+        .filter_map(|(key, track)| Some((*key, *track, refused_before_start(case, track, since)?)))
         .collect();
     let most = early.iter().map(|(_, _, refused)| *refused).max()?;
     let refused: u64 = early.iter().map(|(_, _, refused)| refused).sum();

@@ -48,6 +48,35 @@ fn an_application_that_has_started_by_now_is_no_missing_listener() {
 }
 
 #[test]
+fn a_listener_on_another_address_of_the_interface_is_elsewhere() {
+    let mut story = Story::new();
+    let other = "10.0.32.11".parse().expect("an address");
+    story.history.watch.addresses.push(other);
+    story.sample.listeners = Some(vec![listener(other)]);
+    story.pass(1, |_, _| {});
+    story.probes(40, |story| {
+        refuse(story, NODE_A);
+        refuse(story, NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::ListenerElsewhere, Confidence::Proven, nodes(&[A, B]))]);
+    assert!(story.findings()[0].summary.contains("bound to 10.0.32.11 only"));
+}
+
+#[test]
+fn one_that_is_restarted_between_two_readings_is_not() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(vec![listener("10.0.32.10".parse().expect("an address"))]);
+    story.probes(20, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.pass(1, |story, _| {
+        (0..5).for_each(|_| refuse(story, NODE_A));
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+#[test]
 fn without_a_reset_or_a_socket_table_it_is_not_proven() {
     let mut story = Story::new();
     story.sample.listeners = Some(Vec::new());

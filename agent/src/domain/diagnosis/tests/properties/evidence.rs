@@ -206,6 +206,9 @@ fn no_finding_comes_without_its_evidence() {
     for seed in 0..4 * STORIES {
         let draw = &mut fastrand::Rng::with_seed(seed);
         let mut told = if draw.bool() { Told::new() } else { Told::expecting_clients() };
+        if draw.u8(0..8) == 0 {
+            told.tell(5, &While::before_the_start());
+        }
         for _ in 0..draw.u8(1..5) {
             let what = While::draw(draw);
             // For a while nobody at all may come.

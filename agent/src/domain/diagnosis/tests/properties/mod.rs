@@ -35,10 +35,7 @@ const BAD: [Fate; 22] = [
     |story, key| story.drop(key, "XFRM_POLICY"),
     |story, key| story.note_drop(key, Dropped::SynBeforeHook, "XDP"),
     |story, key| story.note_drop(key, Dropped::SynBeforeHook, "CPU_BACKLOG"),
-    |story, key| {
-        story.drop(key, "NO_SOCKET");
-        story.tally(key).refused += 1;
-    },
+    refuse,
     |story, key| story.drop(key, "TCP_INVALID_SYN"),
     |story, key| {
         story.arrive(key);
@@ -85,6 +82,12 @@ const BAD: [Fate; 22] = [
     },
     |story, key| *story.sample.strays.entry((key.slot, PORT + 1)).or_default() += 1,
 ];
+
+/// Nothing listens there.
+fn refuse(story: &mut Story, key: TallyKey) {
+    story.drop(key, "NO_SOCKET");
+    story.tally(key).refused += 1;
+}
 
 /// A health check that passes.
 fn serve_check(story: &mut Story, key: TallyKey) {
@@ -178,6 +181,14 @@ impl While {
         let circumstance =
             if is_usual { CIRCUMSTANCES[0] } else { CIRCUMSTANCES[draw.usize(..CIRCUMSTANCES.len())] };
         Self { fates, circumstance }
+    }
+
+    /// Nobody listens yet, and everybody comes.
+    fn before_the_start() -> Self {
+        Self {
+            fates: KEYS.iter().map(|key| (*key, refuse as Fate, 3)).collect(),
+            circumstance: |story| story.sample.listeners = Some(Vec::new()),
+        }
     }
 
     fn happen(&self, story: &mut Story, second: u64) {
