@@ -36,6 +36,8 @@ pub struct Question {
     code: i32,
     /// Codes of which one has to be among the faults, where there are any.
     faults: Vec<&'static str>,
+    /// What it says, as suspected at least, who has not seen what stopped.
+    instead: Option<&'static str>,
 }
 
 /// The exit code that belongs to a verdict (README, exit codes).
@@ -91,7 +93,8 @@ impl Question {
             Asked::LateAs(code, _) => vec![code],
             Asked::Late | Asked::Held => proven.map(|finding| finding.code).collect(),
         };
-        Self { agent: Agent::start(&topology.task, &words(&text)), code, faults }
+        let instead = if let Asked::LateAs(code, _) = row.asked { Some(code) } else { None };
+        Self { agent: Agent::start(&topology.task, &words(&text)), code, faults, instead }
     }
 
     /// Holds its answer against the row.
@@ -111,13 +114,15 @@ impl Question {
             ended.lines.iter().filter(is_fault).filter_map(|line| line["code"].as_str()).collect();
         assert_eq!(self.code == 1, !faults.is_empty(), "{}", shown());
         assert!(faults.iter().all(|code| self.faults.contains(code)), "{faults:?}\n{}", shown());
+        let is_said = |code| ended.lines.iter().any(|line| line["kind"] == "finding" && line["code"] == code);
+        assert!(self.instead.is_none_or(is_said), "{:?} is not said\n{}", self.instead, shown());
     }
 }
 
 /// A verdict that is sure ends it; where none can be, what is suspected stands after three intervals.
 fn limit(code: i32, plan: &Plan) -> Duration {
     if code == exit_code("inconclusive") {
-        3 * plan.interval + Duration::from_secs(1) * wait::pace()
+        4 * plan.interval + Duration::from_millis(1500) * wait::pace()
     } else {
         Duration::from_secs(60) * wait::pace()
     }
