@@ -67,7 +67,7 @@ pub fn judge(
     let told = told.filter(|line| !is_true_of_the_row(row, &line["code"], &line["severity"]));
     for line in told.filter(|line| !is_early(line) && !is_explained(line)) {
         let named = (line["code"].as_str().unwrap_or(""), line["class"].as_str().unwrap_or(""));
-        assert!(codes.contains(&named), "{named:?} was reported at a time\n{}", shown());
+        assert!(codes.contains(&named), "{}\n{named:?} was reported at a time: {line}", shown());
     }
     let stop = ended.lines.last().expect("a last line");
     assert_eq!((&stop["kind"], &stop["verdict"]), (&"stop".into(), &wanted.verdict.into()), "{}", shown());

@@ -209,7 +209,7 @@ fn raises_no_fault(family: Family, shared: bool, age: Duration) {
         let leaving: Vec<&Value> = faults(&ended.lines).collect();
         // Before the first probe of a node its absence may be suspected.
         let is_early = |line: &&Value| line["code"] == "probes_missing" && line["confidence"] == "suspected";
-        assert!(leaving.iter().all(is_early), "{}", ended.text);
+        assert!(leaving.iter().all(is_early), "{}\n{leaving:#?}", ended.text);
         let codes: Vec<_> = open_findings(&ended.lines).into_iter().map(|finding| finding.code).collect();
         assert_eq!(codes.contains(&"probes_withdrawn"), is_noted, "{codes:?}\n{}", ended.text);
         // What was served within the window still counts for as long as it lasts.

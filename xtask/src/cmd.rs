@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -59,6 +59,22 @@ pub fn read(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
     Failed::check(command, output.status)?;
     String::from_utf8(output.stdout).with_context(|| format!("reading the output of {}", show(command)))
+}
+
+/// As [`run`], but shows each line of standard output to `see` as well, and says how the command ended in place of failing.
+pub fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<Result<(), Failed>> {
+    eprintln!("+ {}", show(command));
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
+    let output = child.stdout.take().context("standard output is a pipe")?;
+    let mut lines = BufReader::new(output);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).context("reading what the command prints")? > 0 {
+        io::stdout().write_all(&line).context("printing what the command prints")?;
+        see(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    let status = child.wait().with_context(|| format!("waiting for {}", show(command)))?;
+    Ok(if status.success() { Ok(()) } else { Err(Failed::new(show(command), status.code())) })
 }
 
 /// As [`run`], but kills a command that takes longer than `limit`.
@@ -134,6 +150,17 @@ mod tests {
         let error = run(Command::new("sh").args(["-c", "exit 7"])).unwrap_err();
         assert_eq!(error.to_string(), "sh -c 'exit 7' failed with exit code 7");
         assert_eq!(error.downcast_ref::<Failed>().unwrap().exit_code(), ExitCode::from(7));
+    }
+
+    #[test]
+    fn a_command_that_is_watched_shows_every_line_and_how_it_ended() {
+        let mut seen = Vec::new();
+        let ended = watch(Command::new("sh").args(["-c", "echo one; printf two; exit 3"]), |line| {
+            seen.push(line.to_owned())
+        });
+        assert_eq!(ended.unwrap().unwrap_err().code, Some(3));
+        assert_eq!(seen, ["one", "two"]);
+        watch(&mut Command::new("true"), |_| {}).unwrap().unwrap();
     }
 
     #[test]

@@ -66,13 +66,35 @@ const RESTS: u32 = 6;
 /// However long they take together.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
+/// When the namespace is left alone.
+#[derive(Default)]
+struct Rest {
+    /// Whether the latest tallies have drops that what explains them may not have counted yet, as it is read before them.
+    is_ahead: bool,
+    looks: u32,
+    read_at: Duration,
+    drops: u64,
+}
+
+impl Rest {
+    /// Whether tallies that did not move are enough.
+    fn is_allowed(&self, at: Duration) -> bool {
+        !self.is_ahead && self.looks < RESTS && at.saturating_sub(self.read_at) < LONGEST_REST
+    }
+
+    /// All was read, and this is what had been dropped by then.
+    fn end(&mut self, at: Duration, drops: u64) {
+        *self = Self { is_ahead: drops != self.drops, looks: 0, read_at: at, drops };
+    }
+}
+
 /// Reads, as little as is needed: while no tally moves, the namespace is read at every seventh look only. Its counters, listeners
-/// and rules explain what befalls a SYN, and none came; reading them is most of what an idle agent costs.
+/// and rules explain what befalls a SYN, and none came; reading them is most of what an idle agent costs. Where something was
+/// dropped it is read once more, for it may have counted the cause just after it was read.
 #[derive(Default)]
 pub struct Reader {
     latest: Option<Reading>,
-    rests: u32,
-    read_at: Duration,
+    rest: Rest,
 }
 
 impl Reader {
@@ -90,23 +112,47 @@ impl Reader {
         mut tallies: impl FnMut() -> Result<Tallies, MapAccessError>,
     ) -> Result<Reading, ObserveError> {
         let at = began.elapsed();
-        if self.rests < RESTS
-            && at.saturating_sub(self.read_at) < LONGEST_REST
+        if self.rest.is_allowed(at)
             && let Some(latest) = &mut self.latest
             && tallies()? == latest.tallies
         {
-            self.rests += 1;
+            self.rest.looks += 1;
             latest.at = at;
             return Ok(latest.clone());
         }
         let reading = Reading::take(target, own_program, began, allowances, tallies)?;
-        (self.rests, self.read_at) = (0, reading.at);
+        let dropped = reading.tallies.values().flat_map(|tally| tally.drops.values()).sum();
+        self.rest.end(reading.at, dropped);
         self.latest = Some(reading.clone());
         Ok(reading)
     }
 
     /// Whether the namespace was read for the latest moment.
     pub const fn is_fresh(&self) -> bool {
-        self.rests == 0
+        self.rest.looks == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_for_so_many_looks_and_so_long() {
+        let mut rest = Rest::default();
+        rest.end(Duration::from_secs(10), 0);
+        assert!(rest.is_allowed(Duration::from_secs(14)));
+        assert!(!rest.is_allowed(Duration::from_secs(15)));
+        rest.looks = RESTS;
+        assert!(!rest.is_allowed(Duration::from_secs(11)));
+    }
+
+    #[test]
+    fn what_was_dropped_is_explained_before_it_rests() {
+        let mut rest = Rest::default();
+        rest.end(Duration::from_secs(1), 3);
+        assert!(!rest.is_allowed(Duration::from_secs(1)), "the cause may have been counted since");
+        rest.end(Duration::from_secs(1), 3);
+        assert!(rest.is_allowed(Duration::from_secs(1)));
     }
 }

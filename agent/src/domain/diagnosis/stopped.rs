@@ -69,10 +69,11 @@ fn is_alive_by_others(case: &Case<'_>, node: &Expected) -> bool {
 fn goes_on(case: &Case<'_>, alive: &[&Expected], longest: Duration, silent_for: Duration) -> GoesOn {
     let (others, nodes): (Vec<&Expected>, Vec<&Expected>) =
         alive.iter().partition(|node| is_alive_by_others(case, node));
-    // Whoever left with them came last within one interval of the last probe.
+    // Whoever left with them came last about when the next probe was due: two intervals are more than the moments in which a
+    // load balancer lets go of a target lie apart.
     let last_probe = case.now.saturating_sub(silent_for);
     let came_after =
-        |last: Duration| last >= last_probe + longest && case.now.saturating_sub(last) <= 3 * longest;
+        |last: Duration| last >= last_probe + 2 * longest && case.now.saturating_sub(last) <= 3 * longest;
     if nodes.iter().any(|node| probes_go_on(case, node)) {
         GoesOn::Node
     } else if !nodes.is_empty() {
