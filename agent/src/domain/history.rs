@@ -259,6 +259,11 @@ impl History {
         self.host.full_listener(self.local_port(port), now.saturating_sub(self.window()))
     }
 
+    /// Overflows within the window that may be those of a port's listener; `None` where they cannot be read.
+    pub fn overflows_of(&self, port: u16, now: Duration) -> Option<u64> {
+        self.host.overflows_of(self.local_port(port), now.saturating_sub(self.window()))
+    }
+
     /// Connections of a port that wait to be accepted, if some did in the latest reading.
     pub fn waiting(&self, port: u16) -> Option<Waiting> {
         self.host.waiting(self.local_port(port))

@@ -80,7 +80,7 @@ pub(super) fn port(case: &Case<'_>) -> Option<u16> {
 }
 
 fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
-    let interval = case.history.interval(&[], case.sources);
+    let (interval, origin) = case.history.interval_and_origin(&[], case.sources);
     let silence = case.now;
     let seen = case
         .history
@@ -113,7 +113,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
             Fact::count("syns_arrived", 0, FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", silence, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", interval, FactOrigin::Settings),
+            Fact::seconds("interval_seconds", interval, origin),
         ],
     })
 }
@@ -128,7 +128,8 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         .filter(|node| node.learned.is_none())
         .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
         .collect();
-    let longest = never.iter().map(|node| node.interval).max()?;
+    let slowest = never.iter().max_by_key(|node| node.interval)?;
+    let longest = slowest.interval;
     let waited = never.iter().map(|node| waited(case, node)).min()?;
     let (packets, _) = receives(case, waited)?;
     // The health checks of nodes whose clients come here may go to another port, or not be recognised.
@@ -177,7 +178,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             ),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+            slowest.interval_fact(),
         ],
         sources,
     })
@@ -222,7 +223,7 @@ fn of_other_zones(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", own.interval, FactOrigin::Settings),
+            own.interval_fact(),
         ],
         sources,
     })
