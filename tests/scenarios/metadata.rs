@@ -14,6 +14,7 @@ use lab::{
     shell,
     topology::Topology,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{row::PATIENCE, turns};
@@ -201,4 +202,42 @@ fn a_young_tasks_missing_probes_are_suspected_and_an_old_ones_inferred() {
     let summary = stop["summary"].as_str().expect("a text");
     assert!(summary.contains(&format!("never one from {}", plan.node(1))), "{summary}");
     drop((node, app));
+}
+
+/// Health checks are refused until the task is told to stop; whether that was too soon, the last words of the agent beside it say.
+/// A signal of an operator's is none of ECS.
+#[test]
+fn a_task_that_is_stopped_before_it_served_a_health_check_started_too_slowly() {
+    let _turn = turns::share();
+    for (signal, is_slow) in [(Signal::TERM, true), (Signal::INT, false)] {
+        let lab = Topology::new(Plan::draw(Family::V4));
+        let plan = &lab.plan;
+        let check = Check::every(plan.interval, Speech::Tcp);
+        let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
+        let arguments = format!(
+            "--port {} --nlb {} --health-interval {}ms --client-ip preserved --interval 400ms",
+            plan.port,
+            plan.node(0),
+            plan.interval.as_millis()
+        );
+        let subnet = plan.task.subnet.to_string();
+        let page = task_page(plan.task.address(), &subnet, Duration::from_secs(5));
+        let ecs = Metadata::start(&lab.task, page, Manner::Answers);
+        let (mut agent, _) = trace(&lab, Some(&ecs), None, &arguments);
+        agent.wait_until("some refused health checks", PATIENCE, |lines| {
+            let reports = lines.iter().filter(|line| line["kind"] == "report");
+            let refused = reports.filter_map(|line| line["arrived"].as_u64()).sum::<u64>();
+            (refused >= 3).then_some(())
+        });
+        agent.signal(signal);
+        let ended = agent.wait_end();
+        let slow: Vec<_> = ended.lines.iter().filter(|line| line["code"] == "slow_start").collect();
+        let gives_reasons = *lab::kernel::GIVES_DROP_REASONS;
+        assert_eq!(!slow.is_empty(), is_slow && gives_reasons, "{}", ended.text);
+        assert!(
+            slow.iter().all(|line| line["severity"] == "fault" && line["confidence"] == "proven"),
+            "{slow:?}"
+        );
+        drop(node);
+    }
 }

@@ -100,6 +100,8 @@ pub struct History {
     /// Time from one health check to the next of the node that keeps the quickest rhythm.
     quickest: Option<Duration>,
     translated: Translated,
+    /// When the task was told to stop.
+    stopped_at: Option<Duration>,
     /// Where health checks are seen, where that is not `--health-port`.
     seen_health_port: Option<u16>,
 }
@@ -120,6 +122,7 @@ impl History {
             learned: None,
             quickest: None,
             translated: Translated::default(),
+            stopped_at: None,
             seen_health_port: None,
         }
     }
@@ -165,6 +168,16 @@ impl History {
     /// Age of the task while it is so young that its target may not be registered yet.
     pub fn young_task(&self, now: Duration) -> Option<Duration> {
         self.watch.task_age.map(|age| age + now).filter(|age| *age < YOUNG_TASK)
+    }
+
+    /// From now on: the agent, and with it the task that it is part of, was told to stop.
+    pub const fn stop(&mut self) {
+        self.stopped_at = Some(self.latest.at);
+    }
+
+    /// How old the task was when it was told to stop, where its metadata says so.
+    pub fn stopped_age(&self) -> Option<Duration> {
+        self.watch.task_age.zip(self.stopped_at).map(|(age, at)| age + at)
     }
 
     /// When the latest observation was made.

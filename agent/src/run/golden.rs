@@ -27,6 +27,7 @@ struct Entry {
     blind_spots: Option<Vec<BlindSpot>>,
     sources: Option<SourceTable>,
     follow: Option<(u16, u16)>,
+    stop: Option<bool>,
     sample: Option<Map<String, Value>>,
 }
 
@@ -70,6 +71,11 @@ impl Replay {
         }
         if let Some(sources) = entry.sources {
             self.sources = sources;
+        }
+        if entry.stop == Some(true) {
+            // What follows from the latest sample did so before.
+            self.conclude();
+            self.history.as_mut().expect("a recording begins with what was watched").stop();
         }
         if let (Some((port, local)), Some(history)) = (entry.follow, &mut self.history) {
             history.follow(port, local);

@@ -177,7 +177,12 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
     let reason = loop {
         tokio::select! {
             biased;
-            signal = stop.recv() => break signal.map_or("signal", signals::name).to_owned(),
+            signal = stop.recv() => {
+                if signal.is_some_and(signals::stops_a_task) {
+                    targets.iter_mut().for_each(Target::stop);
+                }
+                break signal.map_or("signal", signals::name).to_owned();
+            }
             () = ended(settings.duration, began) => break "duration".to_owned(),
             changed = names.changed() => if changed {
                 for target in &mut targets {

@@ -35,6 +35,11 @@ pub fn watch() -> io::Result<Receiver<i32>> {
     Ok(receiver)
 }
 
+/// Whether it is the one by which the platform stops a task, its containers at the same time.
+pub const fn stops_a_task(signal: i32) -> bool {
+    signal == SIGTERM
+}
+
 /// Its name, such as `SIGTERM`.
 pub fn name(signal: i32) -> &'static str {
     signal_name(signal).unwrap_or("signal")

@@ -259,6 +259,13 @@ impl Target {
         Ok(())
     }
 
+    /// The agent is told to stop as a task is.
+    pub fn stop(&mut self) {
+        if let Some(watching) = &mut self.watching {
+            watching.stop();
+        }
+    }
+
     /// The last words.
     ///
     /// # Errors

@@ -114,6 +114,12 @@ impl Watching {
         self.history.watch.site = site;
     }
 
+    /// The agent is told to stop as a task is.
+    pub fn stop(&mut self) {
+        self.recorder.note("stop", &true);
+        self.history.stop();
+    }
+
     /// Reads the kernel once, concludes, and returns what changed.
     ///
     /// # Errors

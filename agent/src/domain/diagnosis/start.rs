@@ -1,11 +1,13 @@
-//! Health checks that came before the application listened.
+//! Health checks that came before the application listened, or until the task was told to stop before it served one.
 
 use std::time::Duration;
 
 use crate::domain::{
     diagnosis::{Case, Group, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    sample::Listener,
     stage::{Place, Stage},
+    tally::Tally,
     track::Track,
 };
 
@@ -15,8 +17,79 @@ const UNHEALTHY_THRESHOLD: u64 = 2;
 /// Adds that the application started too late.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
     if group.class.may_probe() {
-        findings.extend(slow_start(case, group));
+        findings.extend(stopped_early(case, group).or_else(|| slow_start(case, group)));
     }
+}
+
+/// The first health check comes this long after a task began, at the earliest: AWS takes that long to register it (70 to 180 s).
+const NO_CHECK_YET: Duration = Duration::from_secs(70);
+
+/// Health checks of a source that an application in the middle of its start fails: they met no socket, were answered with an error
+/// of the server, or not at all. One that this side does not understand gets no better with time.
+fn failed_by_a_start(track: &Track) -> u64 {
+    let Tally { answers, .. } = &track.total;
+    if answers.proxy_openings + answers.tls_alerts > 0 {
+        return 0;
+    }
+    let not_ready = if answers.bad_status >= 500 { answers.probes_bad_status } else { 0 };
+    track.total.no_socket() + answers.probes_given_up + not_ready
+}
+
+/// The task was told to stop before it served a health check, all of whose life the agent watched.
+fn stopped_early(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let lived = case.history.stopped_age()?;
+    let watched_from_start = case.history.watch.task_age.is_some_and(|age| age <= NO_CHECK_YET);
+    let is_served = group.members.iter().any(|(_, track)| track.total.served > 0);
+    if !watched_from_start || is_served {
+        return None;
+    }
+    // One that is bound elsewhere would never have served one.
+    let serves = |listeners: &[&Listener]| {
+        let own = &case.history.watch.addresses;
+        own.iter()
+            .any(|own_address| listeners.iter().any(|listener| listener.serves(own_address.is_ipv6(), own)))
+    };
+    let listeners = case.history.listeners(case.history.local_port(group.port))?;
+    if !listeners.is_empty() && !serves(&listeners) {
+        return None;
+    }
+    let failed: Vec<_> = group
+        .members
+        .iter()
+        .map(|(key, track)| (*key, failed_by_a_start(track)))
+        .filter(|(_, count)| *count >= UNHEALTHY_THRESHOLD)
+        .collect();
+    let checks: u64 = failed.iter().map(|(_, count)| count).sum();
+    if failed.is_empty() {
+        return None;
+    }
+    let refused = group.members.iter().map(|(_, track)| track.total.no_socket()).sum();
+    let sources: Vec<_> = failed.iter().map(|(key, _)| case.sources.label(key.slot)).collect();
+    Some(Finding {
+        code: Code::SlowStart,
+        severity: Severity::Fault,
+        confidence: Confidence::Proven,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Arrived,
+        place: Place::Application,
+        summary: format!(
+            "the task was told to stop when it was {} s old, before it served a health check: {checks} of {} from {} failed on \
+             port {}",
+            lived.as_secs(),
+            group.class.name(),
+            list(&sources),
+            group.port,
+        ),
+        advice: case.facts().grace_period(),
+        evidence: vec![
+            Fact::count("syns_before_listening", refused, FactOrigin::Hook),
+            Fact::count("connections_served", 0, FactOrigin::Hook),
+            Fact::count("listeners_on_port", listeners.len() as u64, FactOrigin::SocketTable),
+            Fact::seconds("task_age_seconds", lived, FactOrigin::Metadata),
+        ],
+        sources,
+    })
 }
 
 /// SYNs of a source that met no socket before its first connection was established, as far as they are remembered.
