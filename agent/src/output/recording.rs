@@ -1,7 +1,7 @@
 //! What every conclusion rests on, written down: JSON lines that can be replayed without a kernel.
 //!
 //! Each line holds one thing that is new: `watch`, `blind_spots`, `sources`, `follow` (a watched port and the local one
-//! behind it) or `sample`. Of a sample only what changed since the one before is written, of a tally only what is not
+//! behind it, or itself once it is no longer translated), `stop` (the task was told to) or `sample`. Of a sample only what changed since the one before is written, of a tally only what is not
 //! zero. The form follows the types of the domain and promises nothing to anybody but the tests of the same version.
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ mod netfilter;
 mod other_port;
 mod priors;
 mod properties;
+mod redirects;
 mod replies;
 mod return_route;
 mod rhythm;
