@@ -47,6 +47,7 @@ mod rules;
 mod safety;
 mod senders;
 mod shared_faults;
+mod soak;
 mod software;
 mod targets;
 mod turns;
