@@ -53,7 +53,13 @@ pub fn record(context: &RawTracePointContext) {
 fn count_opened(socket: &Socket) -> Option<()> {
     let port = socket.own_port()?;
     match ports::any(port) {
-        Some(port_index) => tallies::add_established(source::slot(&socket.peer()?), port_index),
+        Some(port_index) => {
+            tallies::add_established(source::slot(&socket.peer()?), port_index);
+            // Whether anything still comes that way. Whose it is does not matter by now, so it takes one entry.
+            if ports::is_followed(port) {
+                elsewhere::add(OTHER_SLOT, port);
+            }
+        }
         None if control::hunts_translation() => elsewhere::add(source::slot(&socket.peer()?), port),
         None => {}
     }

@@ -41,6 +41,7 @@ mod probe_table;
 mod programs;
 mod promptness;
 mod rare;
+mod redirects;
 mod rhythm;
 mod row;
 mod rules;

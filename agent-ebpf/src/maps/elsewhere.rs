@@ -1,4 +1,5 @@
-//! Connections completed on ports that are not watched, while the agent looks for a translated port.
+//! Connections completed on ports that are not watched, while the agent looks for a translated port, and on those that a
+//! watched port is translated to.
 
 use agent_common::drop::ElsewhereKey;
 use aya_ebpf::{btf_maps::HashMap, macros::btf_map};

@@ -48,3 +48,9 @@ pub fn any(port: u16) -> Option<u32> {
     let entry = entry(port) & !PORT_TRANSLATED;
     if entry == 0 { None } else { Some(entry as u32 - 1) }
 }
+
+/// Whether it is a port that a watched port is translated to.
+#[inline(always)]
+pub fn is_followed(port: u16) -> bool {
+    entry(port) & PORT_TRANSLATED != 0
+}

@@ -4,6 +4,7 @@
 
 mod health_port;
 mod intervals;
+mod translated;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +30,8 @@ use crate::domain::{
     tally::Tally,
     track::{ENOUGH, Manner, Track},
 };
+
+use translated::Translated;
 
 /// Interval of an NLB health check when nobody says otherwise (AWS, NLB health check settings).
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
@@ -95,7 +98,7 @@ pub struct History {
     learned: Option<Duration>,
     /// Time from one health check to the next of the node that keeps the quickest rhythm.
     quickest: Option<Duration>,
-    translated: BTreeMap<u16, u16>,
+    translated: Translated,
     /// Where health checks are seen, where that is not `--health-port`.
     seen_health_port: Option<u16>,
 }
@@ -115,7 +118,7 @@ impl History {
             has_sample: false,
             learned: None,
             quickest: None,
-            translated: BTreeMap::new(),
+            translated: Translated::default(),
             seen_health_port: None,
         }
     }
@@ -143,9 +146,11 @@ impl History {
             track.record(at, at.saturating_sub(self.latest.at), step, keep_from);
         }
         let before = self.has_sample.then_some(&self.latest);
-        self.host.record(&sample, before, |port| watches(&self.watch, &self.translated, port), keep_from);
+        let watches = |port| self.watch.ports.contains(&port) || self.translated.is_followed(port);
+        self.host.record(&sample, before, watches, keep_from);
         self.rules.observe(at, sample.rules.take(), keep_from);
         self.strays.observe(at, std::mem::take(&mut sample.strays), keep_from);
+        self.translated.observe(at, std::mem::take(&mut sample.elsewhere), keep_from);
         self.conntrack.observe(at, sample.conntrack, keep_from);
         self.listening.observe(at, sample.listeners.as_ref());
         self.latest = sample;
@@ -323,22 +328,19 @@ impl History {
         self.host.missed_since(from) || loss.drops + loss.elsewhere + loss.strays + loss.sources > 0
     }
 
-    /// Connections completed on unwatched local ports: (slot, local port) and how many.
-    pub fn elsewhere(&self) -> impl Iterator<Item = (u32, u16, u64)> {
-        self.latest.elsewhere.iter().map(|((slot, port), count)| (*slot, *port, *count))
+    /// Where the connections of watched ports end up.
+    pub const fn translated(&self) -> &Translated {
+        &self.translated
     }
 
-    /// From now on the stages behind `answered` of `port` are followed on `local_port`.
+    /// From now on the stages behind `answered` of `port` are followed on `local_port`; where that is the same, no longer anywhere
+    /// else.
     pub fn follow(&mut self, port: u16, local_port: u16) {
-        self.translated.insert(port, local_port);
+        self.translated.follow(port, local_port);
     }
 
     /// Where the connections of a watched port end up: itself, or the port it is translated to.
     pub fn local_port(&self, port: u16) -> u16 {
-        self.translated.get(&port).copied().unwrap_or(port)
+        self.translated.followed(port).unwrap_or(port)
     }
-}
-
-fn watches(watch: &Watch, translated: &BTreeMap<u16, u16>, port: u16) -> bool {
-    watch.ports.contains(&port) || translated.values().any(|local| *local == port)
 }

@@ -37,7 +37,8 @@ pub struct Sample {
     pub rules: Option<Rules>,
     /// TCP listeners of the namespace; `None` when they could not be read.
     pub listeners: Option<Vec<Listener>>,
-    /// Connections that known sources completed on unwatched local ports, cumulative: (slot, local port).
+    /// Connections completed on unwatched local ports, cumulative: (slot, local port). Counted while the agent looks for the
+    /// port that a watched one is translated to, and on that port, there without telling the sources apart.
     #[serde(with = "pairs")]
     pub elsewhere: BTreeMap<(u32, u16), u64>,
     /// Connection attempts of NLB nodes on unwatched ports, cumulative: (slot, port). Counted only while asked for.

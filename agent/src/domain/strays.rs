@@ -1,4 +1,4 @@
-//! Connection attempts of NLB nodes on ports that are not watched, over one window.
+//! What was counted on ports that are not watched, over one window.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::domain::tally::growth;
 
-/// Attempts by source slot and port.
+/// Attempts, or connections, by source slot and port.
 pub type Strays = BTreeMap<(u32, u16), u64>;
 
 /// The readings of one window, oldest first.
@@ -42,6 +42,12 @@ impl StrayLog {
         }
         sum
     }
+
+    /// The latest reading in which something was counted on this port.
+    pub fn last(&self, port: u16) -> Option<Duration> {
+        let counts = |step: &Strays| step.keys().any(|(_, of)| *of == port);
+        self.steps.iter().rev().find(|(_, step)| counts(step)).map(|(at, _)| *at)
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +63,7 @@ mod tests {
         log.observe(second(3), Strays::from([((1, 9000), 5), ((2, 9000), 1)]), second(0));
         assert_eq!(log.since(second(0)), Strays::from([((1, 9000), 5), ((2, 9000), 1)]));
         assert_eq!(log.since(second(2)), Strays::from([((1, 9000), 3)]));
+        assert_eq!((log.last(9000), log.last(9001)), (Some(second(3)), None));
         log.observe(second(4), Strays::from([((1, 9000), 5), ((2, 9000), 1)]), second(3));
         assert_eq!(log.since(second(0)), Strays::from([((1, 9000), 3)]));
     }

@@ -56,7 +56,7 @@ pub struct Verdict {
 /// Judges. `permanent` are the blind spots of this host; `findings` those that hold now.
 pub fn judge(case: &Case<'_>, findings: &[Finding], permanent: &[BlindSpot]) -> Verdict {
     let mut blind_spots = permanent.to_vec();
-    blind_spots.extend(translation_blind_spots(case));
+    blind_spots.extend(translation_blind_spots(case, permanent));
     blind_spots.extend(unreadable(case));
     if covers(permanent, Stage::Arrived) && covers(permanent, Stage::Answered) {
         let reasons = vec!["neither arriving SYNs nor leaving SYN-ACKs can be seen".to_owned()];
@@ -109,18 +109,24 @@ fn covers(blind_spots: &[BlindSpot], stage: Stage) -> bool {
     blind_spots.iter().any(|spot| spot.stages.contains(&stage))
 }
 
-fn translation_blind_spots(case: &Case<'_>) -> Vec<BlindSpot> {
-    let ports = case.history.watch.ports.iter();
-    ports
-        .filter(|port| translation(case, **port) == Translation::Hidden)
-        .map(|port| BlindSpot {
-            id: "port_translated",
-            stages: vec![Stage::Established, Stage::Served],
-            text: format!(
-                "port {port} is redirected inside the host and its sockets cannot be seen from here"
+/// Ports whose connections end up out of sight.
+fn translation_blind_spots(case: &Case<'_>, permanent: &[BlindSpot]) -> Vec<BlindSpot> {
+    let spot = |port: &u16| {
+        let text = match translation(case, *port) {
+            Translation::Hidden => {
+                format!("port {port} is redirected inside the host and its sockets cannot be seen from here")
+            }
+            // Where no handshake's end can be seen anyway, its lack says nothing.
+            Translation::Likely if !covers(permanent, Stage::Established) => format!(
+                "port {port} answers handshakes that are finished nowhere here, although something listens on it: it is \
+                 redirected inside the host, to sockets that cannot be seen from here, or those who come break them off"
             ),
-        })
-        .collect()
+            _ => return None,
+        };
+        let stages = vec![Stage::Established, Stage::Served];
+        Some(BlindSpot { id: "port_translated", stages, text })
+    };
+    case.history.watch.ports.iter().filter_map(spot).collect()
 }
 
 /// Tables and counters of the kernel that could not be read just now.

@@ -185,24 +185,25 @@ impl Watching {
         Ok(())
     }
 
-    /// Follows connections on the local ports that watched ports are translated to.
+    /// Follows connections on the local ports that watched ports are translated to, as long as they are.
     fn follow_translation(&mut self, now: Duration) -> Result<(), ObserveError> {
         let ports = self.history.watch.ports.clone();
         let mut followed = Vec::new();
-        let (mut hunt, mut found) = (false, false);
+        let (mut hunt, mut changed) = (false, false);
         for port in ports {
-            match translation(&self.case(now), port) {
-                Translation::None => {}
-                Translation::Hidden => hunt = true,
-                Translation::To(local) => {
-                    found |= self.history.local_port(port) != local;
-                    self.history.follow(port, local);
-                    self.recorder.note("follow", &(port, local));
-                    followed.push((port, local));
-                }
+            let found = translation(&self.case(now), port);
+            hunt |= matches!(found, Translation::Hidden | Translation::Likely);
+            let local = if let Translation::To(local) = found { local } else { port };
+            if self.history.local_port(port) != local {
+                changed = true;
+                self.history.follow(port, local);
+                self.recorder.note("follow", &(port, local));
+            }
+            if local != port {
+                followed.push((port, local));
             }
         }
-        if found {
+        if changed {
             self.observer.follow(&followed)?;
         }
         if hunt != self.hunting {

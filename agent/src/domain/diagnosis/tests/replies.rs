@@ -1,6 +1,7 @@
 //! SYN-ACKs that did not arrive, and ports that are translated.
 
 use super::*;
+use crate::domain::{diagnosis::Translation, finding::Value, stage::Stage};
 
 fn lose(story: &mut Story, key: TallyKey) {
     story.arrive(key);
@@ -95,6 +96,178 @@ fn one_connection_on_another_port_proves_no_redirect_to_it() {
     });
     let findings = story.findings();
     assert!(findings.iter().any(|finding| finding.summary.contains("cannot be seen")), "{findings:?}");
+}
+
+/// What the agent does between a reading and what follows from it.
+fn follow(story: &mut Story) -> u16 {
+    let local = match crate::domain::diagnosis::translation(&story.case(), PORT) {
+        Translation::To(local) => local,
+        _ => PORT,
+    };
+    story.history.follow(PORT, local);
+    local
+}
+
+/// A connection that ends up where the port is followed: whose it is, is not told there.
+fn followed(story: &mut Story) {
+    for node in [NODE_A, NODE_B] {
+        story.serve(node);
+        *story.sample.elsewhere.entry((OTHER_SLOT, 18080)).or_default() += 1;
+    }
+}
+
+/// A redirect to 18080 that is followed.
+fn redirected(own: &[Listener]) -> Story {
+    let mut story = Story::new();
+    let local = Listener { port: 18080, ..listener(Ipv4Addr::UNSPECIFIED.into()) };
+    story.sample.listeners = Some([own, &[local]].concat());
+    story.probes(40, translated);
+    story.pass(2, |_, _| {});
+    assert_eq!(follow(&mut story), 18080);
+    for _ in 0..40 {
+        story.pass(1, |story, second| {
+            if second % 10 == 0 {
+                followed(story)
+            }
+        });
+        assert_eq!(follow(&mut story), 18080, "{:?}", story.sample.at);
+    }
+    assert_eq!(story.conclusions(), [(Code::PortTranslated, Confidence::Inferred, vec![])]);
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+    story
+}
+
+#[test]
+fn a_redirect_is_told_by_what_was_read_of_it() {
+    for own in [&[][..], &[listener(Ipv4Addr::UNSPECIFIED.into())]] {
+        let story = redirected(own);
+        let evidence = story.findings().into_iter().find(|finding| finding.code == Code::PortTranslated);
+        let evidence = evidence.expect("the note").evidence;
+        let counts: Vec<_> = evidence.iter().map(|fact| (fact.name, fact.value.clone())).collect();
+        assert_eq!(counts[0], ("local_port", Value::Text("18080".to_owned())));
+        assert!(matches!(counts[1], ("connections_on_local_port", Value::Count(6..=8))), "{counts:?}");
+        assert_eq!(counts[2], ("listeners_on_port", Value::Count(own.len() as u64)));
+    }
+}
+
+#[test]
+fn a_redirect_is_over_once_connections_end_up_on_the_port_itself() {
+    let mut story = redirected(&[listener(Ipv4Addr::UNSPECIFIED.into())]);
+    story.pass(22, |story, second| {
+        if second % 10 == 0 {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        }
+        follow(story);
+    });
+    follow(&mut story);
+    assert_eq!(story.conclusions(), []);
+    assert_eq!(story.history.local_port(PORT), PORT);
+    assert_eq!(story.verdict(&[]).state, State::Healthy);
+}
+
+#[test]
+fn a_redirect_is_over_once_the_port_refuses_while_the_local_one_is_listened_on() {
+    let mut story = redirected(&[]);
+    story.pass(11, |story, second| {
+        if second % 10 == 0 {
+            story.drop(NODE_A, "NO_SOCKET");
+            story.tally(NODE_A).refused += 1;
+        }
+    });
+    follow(&mut story);
+    assert_eq!(story.conclusions(), [(Code::NoListener, Confidence::Proven, nodes(&[A]))]);
+}
+
+#[test]
+fn a_redirect_to_an_application_that_restarts_goes_on() {
+    let mut story = redirected(&[]);
+    let running = story.sample.listeners.clone();
+    story.pass(30, |story, second| {
+        story.sample.listeners = if second % 30 < 12 { Some(Vec::new()) } else { running.clone() };
+        if second % 10 == 0 && second % 30 < 12 {
+            story.drop(NODE_A, "NO_SOCKET");
+            story.tally(NODE_A).refused += 1;
+        }
+        if second % 10 == 0 && second % 30 >= 12 {
+            followed(story);
+        }
+        follow(story);
+    });
+    assert_eq!(follow(&mut story), 18080);
+}
+
+#[test]
+fn a_redirect_whose_answers_get_lost_goes_on() {
+    let mut story = redirected(&[]);
+    story.probes(30, |story| {
+        lose(story, NODE_A);
+        lose(story, NODE_B);
+    });
+    assert_eq!(follow(&mut story), 18080);
+}
+
+#[test]
+fn a_redirect_is_over_when_nothing_came_that_way_for_a_window() {
+    let mut story = redirected(&[]);
+    story.pass(30, |_, _| {});
+    assert_eq!(follow(&mut story), 18080);
+    story.pass(10, |_, _| {});
+    assert_eq!(follow(&mut story), PORT);
+    assert!(story.findings().iter().all(|finding| finding.code != Code::PortTranslated));
+    // And is found again.
+    story.probes(20, translated);
+    assert_eq!(follow(&mut story), 18080);
+}
+
+#[test]
+fn a_redirect_that_leads_elsewhere_by_now_is_followed_there() {
+    let mut story = redirected(&[]);
+    story.probes(20, |story| {
+        for node in [NODE_A, NODE_B] {
+            story.arrive(node);
+            story.tally(node).synacks += 1;
+            *story.sample.elsewhere.entry((node.slot, 18081)).or_default() += 1;
+        }
+    });
+    story.pass(2, |_, _| {});
+    follow(&mut story);
+    assert_eq!(follow(&mut story), 18081);
+}
+
+/// Its own listener keeps the port from being proven redirected, and a client that resets every handshake, a scanner say,
+/// looks the same.
+#[test]
+fn a_redirect_out_of_sight_of_a_port_that_is_listened_on_is_a_blind_spot_and_no_finding() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        translated(story);
+        story.sample.elsewhere.clear();
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), []);
+    let verdict = story.verdict(&[]);
+    assert_eq!((verdict.state, verdict.blind_spots[0].id), (State::Inconclusive, "port_translated"));
+    let unseen = BlindSpot { id: "state", stages: vec![Stage::Established], text: String::new() };
+    assert_eq!(story.verdict(&[unseen]).blind_spots.len(), 1, "the lack of what is never seen says nothing");
+}
+
+#[test]
+fn handshakes_that_are_lost_or_finished_on_the_port_are_no_redirect() {
+    for spoil in [
+        |story: &mut Story| story.tally(NODE_A).synack_retransmits += 1,
+        |story: &mut Story| story.tally(NODE_A).cookies += 1,
+        |story: &mut Story| [NODE_A, NODE_B].iter().for_each(|node| story.tally(*node).established += 1),
+    ] {
+        let mut story = Story::new();
+        story.probes(40, |story| {
+            translated(story);
+            spoil(story);
+        });
+        story.pass(2, |_, _| {});
+        assert_eq!(follow(&mut story), PORT);
+        assert_eq!(story.verdict(&[]).blind_spots, []);
+    }
 }
 
 #[test]

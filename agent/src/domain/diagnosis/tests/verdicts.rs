@@ -89,6 +89,7 @@ fn handshakes_that_are_never_finished_forbid_healthy_whatever_their_cause() {
     story.probes(40, |story| {
         good(story);
         story.count(|host| &mut host.listen_overflows, 1);
+        story.serve(CLIENTS);
         story.arrive(CLIENTS);
         story.tally(CLIENTS).synacks += 1;
     });

@@ -184,7 +184,8 @@ fn is_proven(finding: &Finding, readings: &Evidence<'_>) -> bool {
                 && anybody(&|tally| tally.answers.proxy_openings > 0)
         }
         Code::PortTranslated => {
-            readings.listeners().is_empty()
+            let elsewhere = readings.last().elsewhere.values().sum::<u64>();
+            (readings.listeners().is_empty() || elsewhere > 1)
                 && KEYS
                     .iter()
                     .any(|key| readings.last().tallies.get(key).is_some_and(|tally| tally.answered() > 0))
