@@ -6,30 +6,27 @@ use agent::domain::finding::Code;
 use lab::plan::{Family, Plan};
 
 use crate::{
-    absence, application, asked, expected::Expected, faults, more_near_misses, near_misses, rare, row::Kind,
-    row::Row, shared_faults, software,
+    absence, application, asked, expected::Expected, faults, more_near_misses, near_misses, over_http,
+    proxied, rare, row::Kind, row::Row, row::Table, shared_faults, software, translated,
 };
 
 /// All tables, by the name of their module.
-const TABLES: &[(&str, &[(&str, Row)])] = &[
+const TABLES: &[(&str, &Table)] = &[
     ("absence", absence::TABLE),
     ("application", application::TABLE),
     ("faults", faults::TABLE),
     ("more_near_misses", more_near_misses::TABLE),
     ("near_misses", near_misses::TABLE),
+    ("over_http", over_http::TABLE),
+    ("proxied", proxied::TABLE),
     ("rare", rare::TABLE),
     ("shared_faults", shared_faults::TABLE),
     ("software", software::TABLE),
+    ("translated", translated::TABLE),
 ];
 
 /// Rows that are tests of their own because they need more than a table holds.
 const BY_HAND: &[(Code, Kind, fn())] = &[
-    (Code::ReversePathFilter, Kind::Fault, faults::the_reverse_path_filter_drops_clients),
-    (
-        Code::ReversePathFilter,
-        Kind::NearMiss,
-        more_near_misses::a_loose_reverse_path_filter_lets_clients_pass,
-    ),
     (Code::BadChecksum, Kind::Fault, rare::checksums_are_wrong_ipv4),
     (Code::BadChecksum, Kind::Fault, rare::checksums_are_wrong_ipv6),
     (Code::BadChecksum, Kind::NearMiss, rare::a_checksum_is_wrong_now_and_then_ipv4),
@@ -74,9 +71,9 @@ const WITHOUT_ROWS: &[(Code, &str)] = &[(
 const NOTES: &[Code] = &[Code::ProbesWithdrawn, Code::PortTranslated, Code::SharedSource];
 
 fn all() -> impl Iterator<Item = (String, &'static Row)> {
-    TABLES
-        .iter()
-        .flat_map(|(module, table)| table.iter().map(move |(name, row)| (format!("{module}::{name}"), row)))
+    TABLES.iter().flat_map(|(module, table)| {
+        table.iter().map(move |(name, _, row)| (format!("{module}::{name}"), row))
+    })
 }
 
 fn expected(row: &Row) -> Vec<Expected> {

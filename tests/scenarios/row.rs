@@ -157,27 +157,40 @@ pub const HEALTHY: Row = Row {
 /// What the nodes think when no probe passes.
 pub const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
-/// Runs each row on IPv4 and IPv6, and lists all of them by name.
+/// Rows by name, each with the families that it runs on.
+pub type Table = [(&'static str, &'static [Family], Row)];
+
+/// Runs each row on IPv4 and IPv6, or on the one that stands behind its name, and lists all of them by name. A row can be made
+/// from another one: it is `ROW` in the module of its name.
 macro_rules! rows {
-    ($($(#[$meta:meta])* $name:ident => $row:expr;)*) => {
+    (@family ipv4) => { lab::plan::Family::V4 };
+    (@family ipv6) => { lab::plan::Family::V6 };
+    (@families) => { &[lab::plan::Family::V4, lab::plan::Family::V6] };
+    (@families $family:ident) => { &[crate::row::rows!(@family $family)] };
+    (@tests) => {
+        crate::row::rows!(@tests ipv4);
+        crate::row::rows!(@tests ipv6);
+    };
+    (@tests $family:ident) => {
+        #[test]
+        fn $family() {
+            crate::row::run(&ROW, crate::row::rows!(@family $family));
+        }
+    };
+    ($($(#[$meta:meta])* $name:ident $([$family:ident])? => $row:expr;)*) => {
         /// The rows of this table.
-        pub const TABLE: &[(&str, Row)] = &[$((stringify!($name), $row)),*];
+        pub const TABLE: &crate::row::Table =
+            &[$((stringify!($name), crate::row::rows!(@families $($family)?), $name::ROW)),*];
 
         $(
             $(#[$meta])*
-            mod $name {
+            pub mod $name {
                 #[allow(unused_imports, reason = "not every row needs all of them")]
                 use super::*;
 
-                #[test]
-                fn ipv4() {
-                    crate::row::run(&$row, lab::plan::Family::V4);
-                }
+                pub const ROW: Row = $row;
 
-                #[test]
-                fn ipv6() {
-                    crate::row::run(&$row, lab::plan::Family::V6);
-                }
+                crate::row::rows!(@tests $($family)?);
             }
         )*
     };

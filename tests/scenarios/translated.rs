@@ -1,0 +1,213 @@
+//! Faults behind addresses that clients share with the nodes, over HTTP health checks. What hits an address is said of it;
+//! what hits one kind of connection only is said of that kind.
+
+use std::{
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab::{
+    app::{Answer, Listen},
+    nginx::Site,
+    nlb::Speech,
+    shell,
+    topology::Topology,
+};
+
+use crate::{
+    application,
+    expected::Expected,
+    faults, near_misses,
+    rare::{refuse_by_policy, send_damaged},
+    row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
+    shared_faults::wait_until_both_are_known,
+};
+
+/// What the rows here have in common.
+const SHARED: Row = Row { clients: ClientPath::Translated, speech: Speech::Http, ..HEALTHY };
+
+/// The way back to the first node only.
+fn route_to_the_first_only(lab: &Topology) {
+    let (gateway, first) = (lab.plan.task.gateway, lab.plan.nodes[0].subnet);
+    shell::ip(&lab.task, &format!("route add {first} via {gateway}\nroute del default via {gateway}"));
+}
+
+rows! {
+    a_rule_refuses_one_node_and_a_program_drops_the_other [ipv4] => Row {
+        before: |lab| {
+            let family = lab.plan.family.nft();
+            lab.firewall("input", &format!(
+                "{family} saddr {} tcp dport {} reject with tcp reset", lab.plan.node(1), lab.plan.port
+            ));
+        },
+        tc_drops: |plan| Some(plan.node(0)),
+        expected: |plan| vec![
+            Expected::of_addresses("bpf_drop", &[plan.node(0)]),
+            Expected::of_addresses("firewall_reject", &[plan.node(1)]),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    /// IPv6 has no reverse path filter.
+    a_policy_drops_one_node_and_the_reverse_path_filter_the_other [ipv4] => Row {
+        after: Some(|lab| {
+            wait_until_both_are_known();
+            let (plan, interface) = (&lab.plan, &lab.plan.task.interface);
+            refuse_by_policy(lab, &[plan.node(0)]);
+            shell::ip(&lab.task, &format!("route add {} dev lo", plan.nodes[1].subnet));
+            shell::sysctl(&lab.task, &format!("ipv4/conf/{}/rp_filter", interface.replace('/', ".")), "1");
+        }),
+        expected: |plan| vec![
+            Expected::of_addresses("host_drop", &[plan.node(0)]),
+            Expected::of_addresses("reverse_path_filter", &[plan.node(1)]),
+            Expected::shared(plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    replies_to_one_node_are_lost_and_there_is_no_route_back_to_the_other [ipv6] => Row {
+        after: Some(|lab| {
+            wait_until_both_are_known();
+            let family = lab.plan.family.nft();
+            lab.block(&format!("{family} daddr {} tcp flags & (syn | ack) == syn | ack", lab.plan.node(0)));
+            route_to_the_first_only(lab);
+        }),
+        expected: |plan| vec![
+            Expected::of_addresses("reply_lost", &[plan.node(0)]),
+            Expected::of_addresses("no_return_route", &[plan.node(1)]),
+            Expected::shared(plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    the_connection_tracking_table_is_full [ipv4] => Row {
+        after: Some(|lab| {
+            wait_until_both_are_known();
+            lab.firewall("input", "ct state invalid accept");
+        }),
+        expected: |plan| vec![Expected::of_addresses("conntrack_full", &nodes(plan)), Expected::shared(plan)],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        ..faults::the_connection_tracking_table_is_full::ROW
+    };
+
+    somebody_listens_on_loopback_only [ipv6] => Row {
+        expected: |plan| vec![Expected::of_addresses("listener_elsewhere", &nodes(plan))],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        ..faults::somebody_listens_on_loopback_only::ROW
+    };
+
+    syn_cookies_are_sent_and_lost_on_their_way [ipv4] => Row {
+        expected: |plan| vec![Expected::of_addresses("syn_cookies", &nodes(plan))],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        ..faults::syn_cookies_are_sent_and_lost_on_their_way::ROW
+    };
+
+    /// A health check over HTTP, unlike one over TCP, waits for an answer.
+    nobody_accepts [ipv6] => Row {
+        expected: |plan| vec![Expected::of_addresses("app_not_accepting", &nodes(plan))],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        beliefs: UNHEALTHY,
+        ..application::nobody_accepts::ROW
+    };
+
+    health_checks_wait_in_vain [ipv4] => Row {
+        listen: |plan| {
+            Some(Listen { answer: Answer::HealthNever, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        expected: |plan| vec![
+            Expected::of_probes("probe_timeout", "proven", &nodes(plan)),
+            Expected::shared(plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    /// As a broken middlebox makes them, for one node.
+    checksums_of_one_node_are_wrong [ipv6] => Row {
+        // A few damaged ones are more than one in a hundred.
+        requests_per_second: 8,
+        after: Some(|lab| {
+            wait_until_both_are_known();
+            keep_damaging(lab, lab.plan.node(0));
+        }),
+        expected: |plan| vec![Expected::of_addresses("bad_checksum", &[plan.node(0)]), Expected::shared(plan)],
+        verdict: "fault",
+        ..SHARED
+    };
+
+    /// Clients of the nodes' addresses go on to the port that is watched.
+    health_checks_move_to_a_port_that_nobody_watches [ipv4] => Row {
+        after: Some(|lab| {
+            wait_until_both_are_known();
+            for number in [0, 1] {
+                lab.check_another_port_at_node(number, lab.plan.other_port);
+            }
+        }),
+        expected: |plan| vec![Expected::of_probes("probes_other_port", "proven", &nodes(plan)), Expected::shared(plan)],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    nothing_gets_through_at_all [ipv6] => Row {
+        before: |lab| lab.block_towards_task(&nodes(&lab.plan)),
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("nothing_arrives", "inferred", "nlb_probe", sources)]
+        },
+        beliefs: UNHEALTHY,
+        unseen: |plan| nodes(plan).to_vec(),
+        verdict: "fault",
+        ..SHARED
+    };
+
+    nginx_offers_tls_that_the_health_check_does_not_speak [ipv4] => Row {
+        speech: Speech::Https,
+        nginx: |plan| Some(Site::tls(plan.task.address(), plan.port, "TLSv1.3")),
+        expected: |plan| vec![
+            Expected::of_probes("tls_mismatch", "inferred", &nodes(plan)),
+            Expected::shared(plan),
+        ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    the_port_is_redirected_inside_the_host [ipv6] => Row {
+        expected: |plan| vec![
+            Expected { severity: "note", ..Expected::fault("port_translated", "inferred", "other", []) },
+            Expected::shared(plan),
+        ],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        ..near_misses::the_port_is_redirected_inside_the_host::ROW
+    };
+
+    /// What a deregistration looks like from here.
+    everybody_leaves_together [ipv4] => Row {
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        ..crate::rare::everybody_leaves_together::ROW
+    };
+}
+
+/// Damaged SYNs from this address, until the lab ends.
+fn keep_damaging(lab: &Topology, from: IpAddr) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        send_damaged(lab, from);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
