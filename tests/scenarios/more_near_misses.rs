@@ -27,13 +27,13 @@ use crate::{
 };
 
 /// Somebody outside every named prefix.
-fn stranger(family: Family) -> IpAddr {
+pub fn stranger(family: Family) -> IpAddr {
     let text = if family == Family::V4 { "198.51.100.7" } else { "2001:db8:77::7" };
     text.parse().expect("an address")
 }
 
 /// SYNs of a stranger for the watched port.
-fn send_as_stranger(lab: &Topology, count: u16) {
+pub fn send_as_stranger(lab: &Topology, count: u16) {
     let plan = &lab.plan;
     let link = Link {
         source: flood::hardware_address(&lab.fabric, "task"),

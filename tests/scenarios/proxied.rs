@@ -10,6 +10,7 @@ use lab::{
 
 use crate::{
     absence,
+    asked::Asked,
     expected::Expected,
     faults,
     rare::refuse_by_policy,
@@ -28,8 +29,8 @@ rows! {
     the_security_group_never_let_one_node_in [ipv4] => Row {
         before: |lab| lab.block_towards_task(&[lab.plan.node(0)]),
         expected: |plan| vec![
-            Expected::of_probes("probes_missing", "inferred", &[plan.node(0)]),
-            Expected::shared(plan),
+            Expected::fault("probes_missing", "inferred", "nlb_undecided", [plan.node(0).to_string()]),
+            Expected { sources: [plan.node(1).to_string()].into(), ..Expected::shared(plan) },
         ],
         beliefs: [Belief::Unhealthy, Belief::Healthy],
         unseen: |plan| vec![plan.node(0)],
@@ -40,6 +41,8 @@ rows! {
     health_checks_of_one_node_stop_while_its_clients_go_on [ipv6] => Row {
         listen: PROXIED.listen,
         clients: ClientPath::Proxied,
+        // Behind a header a health check is known as such, so it is known to be missing.
+        asked: Asked::LateAs("probes_missing", 1),
         ..absence::health_checks_of_one_node_stop_while_its_clients_go_on::ROW
     };
 
@@ -139,8 +142,9 @@ rows! {
         ..PROXIED
     };
 
-    /// A TCP health check sends a header and no request: it passes.
+    /// Their health checks are answered, header and all: it is not the header that is not taken.
     clients_are_cut_off [ipv4] => Row {
+        speech: Speech::Http,
         listen: |plan| Some(Listen { answer: Answer::ClientsCut, ..listen(plan) }),
         expected: |plan| {
             let sources = nodes(plan).map(|node| node.to_string());
@@ -150,16 +154,13 @@ rows! {
         ..PROXIED
     };
 
-    /// TCP health checks pass all the same.
+    /// The header alone of a TCP health check, which passes, is answered with 400: that shows what is wrong with clients, too.
     nginx_does_not_know_proxy_protocol [ipv6] => Row {
         nginx: |plan| Some(Site::on(plan.task.address(), plan.port)),
-        expected: |plan| {
-            let sources = nodes(plan).map(|node| node.to_string());
-            vec![
-                Expected::fault("proxy_protocol_mismatch", "inferred", "client_via_nlb", sources),
-                Expected::shared(plan),
-            ]
-        },
+        expected: |plan| vec![
+            Expected::of_probes("proxy_protocol_mismatch", "inferred", &nodes(plan)),
+            Expected::shared(plan),
+        ],
         verdict: "fault",
         ..PROXIED
     };

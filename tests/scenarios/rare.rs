@@ -102,7 +102,7 @@ pub fn a_checksum_is_wrong_now_and_then_ipv6() {
 }
 
 /// Other packets for a while: on an interface that receives nothing, nothing is missed.
-fn chatter(lab: &Topology) {
+pub fn chatter(lab: &Topology) {
     let from = SocketAddr::new(lab.plan.client.addresses[3], 0);
     let socket = lab.client.run(|| UdpSocket::bind(from)).expect("a socket");
     let to = SocketAddr::new(lab.plan.task.address(), 9);

@@ -12,6 +12,7 @@ use agent::domain::finding::Code;
 use lab::{
     agent::{Agent, words},
     app::{App, Listen},
+    delay::Delay,
     forwarder::Forwarder,
     kernel::MAY_MISS_RUNS,
     nginx::{Nginx, Site},
@@ -100,6 +101,8 @@ pub struct Row {
     pub xdp_drops: fn(&Plan) -> Option<IpAddr>,
     /// A tc program of somebody else, behind the agent's, that drops the SYNs of this source.
     pub tc_drops: fn(&Plan) -> Option<IpAddr>,
+    /// How late what the task sends arrives.
+    pub answers_late_by: Option<Duration>,
     /// What holds before anybody sends.
     pub before: fn(&Topology),
     /// What happens once everything is healthy; `None` when it never is.
@@ -144,6 +147,7 @@ pub const HEALTHY: Row = Row {
     health_port: |_| None,
     xdp_drops: |_| None,
     tc_drops: |_| None,
+    answers_late_by: None,
     before: |_| {},
     after: None,
     expected: |_| Vec::new(),
@@ -239,6 +243,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
         Vec::new()
     };
     let wanted = Wanted::of(row, &plan);
+    let delay = row.answers_late_by.map(|time| Delay::of_answers(&topology, time * wait::pace()));
     (row.before)(&topology);
     let xdp = (row.xdp_drops)(&plan).map(|source| {
         Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
@@ -296,7 +301,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
         assert_eq!(witness.syns(source), before, "the fabric let SYNs of {source} through");
     }
     let ended = agent.stop();
-    drop((app, nginx, health_app, xdp, tc, forwarders));
+    drop((app, nginx, health_app, xdp, tc, forwarders, delay));
     if excuses && !*MAY_MISS_RUNS && skipped_runs(&ended.lines) {
         return false;
     }
