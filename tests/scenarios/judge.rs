@@ -59,15 +59,10 @@ pub fn judge(
         is_absence && line["watched_seconds"].as_f64().is_some_and(|watched| watched <= limit.as_secs_f64())
     };
     // Before a queue is found to be full, its burst is answered with cookies, and what is in it is not accepted: that is so,
-    // and explained later. So is that nobody accepts, which takes two seconds to be sure of: a health check of the lab has
-    // waited in vain for long then, and one of AWS for as long as that at least.
-    let is_expected = |code: &str| codes.iter().any(|(expected, _)| *expected == code);
-    let is_full = is_expected("accept_queue_full");
-    let is_waiting = is_full || is_expected("app_not_accepting");
-    let is_explained = |line: &Value| {
-        is_full && (line["code"] == "syn_cookies" || line["code"] == "app_not_accepting")
-            || is_waiting && line["code"] == "probe_timeout"
-    };
+    // and explained later.
+    let is_full = codes.iter().any(|(code, _)| *code == "accept_queue_full");
+    let is_explained =
+        |line: &Value| is_full && (line["code"] == "syn_cookies" || line["code"] == "app_not_accepting");
     let told = ended.lines.iter().filter(|line| line["kind"] == "finding");
     let told = told.filter(|line| !is_true_of_the_row(row, &line["code"], &line["severity"]));
     for line in told.filter(|line| !is_early(line) && !is_explained(line)) {

@@ -1,12 +1,20 @@
 //! Faults that other tables show over TCP health checks, over HTTP ones. Those that hit the nodes' addresses whoever comes with
 //! them are in `translated.rs`, over HTTP, too.
 
-use lab::nlb::Speech;
+use std::time::Duration;
+
+use lab::{
+    nlb::{Speech, connect},
+    wait,
+};
 
 use crate::{
     absence, faults,
     row::{Row, rows},
 };
+
+/// A handshake takes no longer.
+const SHORT: Duration = Duration::from_millis(150);
 
 rows! {
     the_security_group_never_let_one_node_in [ipv6] => Row {
@@ -31,8 +39,14 @@ rows! {
 
     nobody_listens [ipv6] => Row { speech: Speech::Http, ..faults::nobody_listens::ROW };
 
+    /// Full of what others left behind before the first health check comes: the kernel keeps it until somebody accepts.
     the_accept_queue_is_full [ipv4] => Row {
         speech: Speech::Http,
+        before: |lab| {
+            let (from, target) = (lab.plan.client.addresses[3], lab.plan.target());
+            let attempts = [(); 6].map(|()| lab.client.run(|| connect(from, target, SHORT * wait::pace())));
+            assert!(attempts.iter().any(Result::is_err), "the queue is not full");
+        },
         ..faults::the_accept_queue_is_full_at_the_syn::ROW
     };
 

@@ -142,18 +142,6 @@ rows! {
         ..PROXIED
     };
 
-    /// Their health checks are answered, header and all: it is not the header that is not taken.
-    clients_are_cut_off [ipv4] => Row {
-        speech: Speech::Http,
-        listen: |plan| Some(Listen { answer: Answer::ClientsCut, ..listen(plan) }),
-        expected: |plan| {
-            let sources = nodes(plan).map(|node| node.to_string());
-            vec![Expected::fault("app_reset", "proven", "client_via_nlb", sources), Expected::shared(plan)]
-        },
-        verdict: "fault",
-        ..PROXIED
-    };
-
     /// The header alone of a TCP health check, which passes, is answered with 400: that shows what is wrong with clients, too.
     nginx_does_not_know_proxy_protocol [ipv6] => Row {
         nginx: |plan| Some(Site::on(plan.task.address(), plan.port)),

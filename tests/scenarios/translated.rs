@@ -1,11 +1,8 @@
-//! Faults behind addresses that clients share with the nodes, over HTTP health checks. What hits an address is said of it;
+//! Faults behind addresses that clients share with the nodes, over HTTP health checks where nothing is said against it. What hits an address is said of it;
 //! what hits one kind of connection only is said of that kind.
-
-use std::{net::IpAddr, thread::sleep, time::Duration};
 
 use lab::{
     app::{Answer, Listen},
-    nginx::Site,
     nlb::Speech,
     shell,
     topology::Topology,
@@ -13,10 +10,9 @@ use lab::{
 
 use crate::{
     application,
-    asked::Asked,
     expected::Expected,
     faults, near_misses,
-    rare::{self, chatter, refuse_by_policy, send_damaged},
+    rare::{self, chatter, refuse_by_policy},
     row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
     shared_faults::wait_until_both_are_known,
 };
@@ -109,12 +105,9 @@ rows! {
         ..faults::syn_cookies_are_sent_and_lost_on_their_way::ROW
     };
 
-    /// A health check over HTTP, unlike one over TCP, waits for an answer.
     nobody_accepts [ipv6] => Row {
         expected: |plan| vec![Expected::of_addresses("app_not_accepting", &nodes(plan))],
         clients: ClientPath::Translated,
-        speech: Speech::Http,
-        beliefs: UNHEALTHY,
         ..application::nobody_accepts::ROW
     };
 
@@ -128,20 +121,6 @@ rows! {
         ],
         beliefs: UNHEALTHY,
         verdict: "fault",
-        ..SHARED
-    };
-
-    /// As a broken middlebox makes them, for one node.
-    checksums_of_one_node_are_wrong [ipv6] => Row {
-        // A few damaged ones are more than one in a hundred.
-        requests_per_second: 8,
-        after: Some(|lab| {
-            wait_until_both_are_known();
-            keep_damaging(lab, lab.plan.node(0));
-        }),
-        expected: |plan| vec![Expected::of_addresses("bad_checksum", &[plan.node(0)]), Expected::shared(plan)],
-        verdict: "fault",
-        asked: Asked::Held,
         ..SHARED
     };
 
@@ -177,18 +156,6 @@ rows! {
         ..SHARED
     };
 
-    nginx_speaks_plain_http_and_the_health_check_tls [ipv4] => Row {
-        speech: Speech::Https,
-        nginx: |plan| Some(Site::on(plan.task.address(), plan.port)),
-        expected: |plan| vec![
-            Expected::of_probes("tls_mismatch", "inferred", &nodes(plan)),
-            Expected::shared(plan),
-        ],
-        beliefs: UNHEALTHY,
-        verdict: "fault",
-        ..SHARED
-    };
-
     the_port_is_redirected_inside_the_host [ipv6] => Row {
         expected: |plan| vec![
             Expected { severity: "note", ..Expected::fault("port_translated", "inferred", "other", []) },
@@ -209,12 +176,4 @@ rows! {
         },
         ..rare::everybody_leaves_together::ROW
     };
-}
-
-/// Damaged SYNs from this address, for a while.
-fn keep_damaging(lab: &Topology, from: IpAddr) {
-    for _ in 0..20 {
-        send_damaged(lab, from);
-        sleep(Duration::from_millis(50));
-    }
 }
