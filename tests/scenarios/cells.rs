@@ -29,8 +29,7 @@ use Setting::{Ipv4, Ipv6, Kept, OverHttp, OverTcp, Proxied, Translated};
 const SETTINGS: [Setting; 7] = [Ipv4, Ipv6, OverTcp, OverHttp, Kept, Translated, Proxied];
 
 /// Cells without a row, and why.
-const EMPTY: &[(Code, &[Setting], &str)] = &[
-];
+const EMPTY: &[(Code, &[Setting], &str)] = &[];
 
 const fn family(family: Family) -> Setting {
     match family {

@@ -43,8 +43,8 @@ rows! {
     the_accept_queue_is_full [ipv4] => Row {
         speech: Speech::Http,
         before: |lab| {
-            let (from, target) = (lab.plan.client.addresses[3], lab.plan.target());
-            let attempts = [(); 6].map(|()| lab.client.run(|| connect(from, target, SHORT * wait::pace())));
+            let (from, target) = (lab.plan.task.gateway, lab.plan.target());
+            let attempts = [(); 6].map(|()| lab.fabric.run(|| connect(from, target, SHORT * wait::pace())));
             assert!(attempts.iter().any(Result::is_err), "the queue is not full");
         },
         ..faults::the_accept_queue_is_full_at_the_syn::ROW

@@ -100,6 +100,14 @@ rows! {
         ..PROXIED
     };
 
+    no_client_gets_to_the_nodes [ipv4] => Row {
+        expects_clients: true,
+        before: |lab| lab.block(&format!("{} saddr {}", lab.plan.family.nft(), lab.plan.client.subnet)),
+        expected: |_| vec![Expected::fault("clients_missing", "inferred", "client_via_nlb", [])],
+        verdict: "fault",
+        ..PROXIED
+    };
+
     somebody_listens_on_loopback_only [ipv6] => Row {
         clients: ClientPath::Proxied,
         expected: |plan| vec![Expected::of_addresses("listener_elsewhere", &nodes(plan))],
@@ -125,6 +133,22 @@ rows! {
             Expected::of_probes("probe_http_status", "inferred", &nodes(plan)),
             Expected::shared(plan),
         ],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..PROXIED
+    };
+
+    /// Whose handshake it is that fails is hidden: what begins TLS behind these addresses.
+    nginx_offers_tls_that_the_health_check_does_not_speak [ipv4] => Row {
+        speech: Speech::Https,
+        nginx: |plan| Some(Site {
+            listen: "ssl proxy_protocol",
+            ..Site::tls(plan.task.address(), plan.port, "TLSv1.3")
+        }),
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("tls_mismatch", "inferred", "nlb_undecided", sources), Expected::shared(plan)]
+        },
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..PROXIED

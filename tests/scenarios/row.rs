@@ -79,6 +79,8 @@ pub struct Row {
     pub near: &'static [Code],
     /// How clients reach the task.
     pub clients: ClientPath,
+    /// Whether the operator says that clients come; where they keep their addresses it is always said.
+    pub expects_clients: bool,
     /// Requests a second.
     pub requests_per_second: u32,
     /// What the NLB speaks in health checks.
@@ -136,6 +138,7 @@ impl Row {
 pub const HEALTHY: Row = Row {
     near: &[],
     clients: ClientPath::Preserved,
+    expects_clients: false,
     requests_per_second: 40,
     speech: Speech::Tcp,
     listen: |plan| Some(Listen::on_all(plan.task.address(), plan.port)),
@@ -327,6 +330,7 @@ pub fn told_to_both(row: &Row, plan: &Plan) -> String {
             format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
         }
         ClientPath::Elsewhere => format!(" --client {} --client-ip preserved", plan.client.subnet),
+        ClientPath::Translated | ClientPath::Proxied if row.expects_clients => " --expect-clients".to_owned(),
         ClientPath::Translated | ClientPath::Proxied => String::new(),
     });
     text

@@ -105,6 +105,15 @@ rows! {
         ..faults::syn_cookies_are_sent_and_lost_on_their_way::ROW
     };
 
+    /// The load balancer's own group lets no client in: here it looks as if there were none.
+    no_client_gets_to_the_nodes [ipv6] => Row {
+        expects_clients: true,
+        before: |lab| lab.block(&format!("{} saddr {}", lab.plan.family.nft(), lab.plan.client.subnet)),
+        expected: |_| vec![Expected::fault("clients_missing", "inferred", "client_via_nlb", [])],
+        verdict: "fault",
+        ..SHARED
+    };
+
     nobody_accepts [ipv6] => Row {
         expected: |plan| vec![Expected::of_addresses("app_not_accepting", &nodes(plan))],
         clients: ClientPath::Translated,

@@ -121,15 +121,6 @@ impl Nginx {
         fs::read_to_string(self.directory.join("error.log")).unwrap_or_default()
     }
 
-    /// Has it read its configuration again, as a deployment of a certificate does; it goes on to listen.
-    ///
-    /// # Panics
-    ///
-    /// When it is gone.
-    pub fn reload(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("reloading nginx");
-    }
-
     /// Stops it where it stands: it listens on and accepts nothing.
     ///
     /// # Panics
