@@ -28,8 +28,70 @@ use Setting::{Ipv4, Ipv6, Kept, OverHttp, OverTcp, Proxied, Translated};
 
 const SETTINGS: [Setting; 7] = [Ipv4, Ipv6, OverTcp, OverHttp, Kept, Translated, Proxied];
 
+const BEHIND_THE_HANDSHAKE: &str =
+    "the header comes behind the handshake, and this is told before: the same as with translated addresses";
+
 /// Cells without a row, and why.
-const EMPTY: &[(Code, &[Setting], &str)] = &[];
+const EMPTY: &[(Code, &[Setting], &str)] = &[
+    (Code::BadChecksum, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::ConntrackFull, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::NothingArrives, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::PortTranslated, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::ProbesOtherPort, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::ProbesWithdrawn, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::ReversePathFilter, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (Code::SlowStart, &[Proxied], BEHIND_THE_HANDSHAKE),
+    (
+        Code::ProbesPartial,
+        &[Translated, Proxied],
+        "while its clients go on to come, two health checks of a node are no rhythm that could break off; once there is one, it is \
+         `probes_stopped` (absence.rs, proxied.rs)",
+    ),
+    (Code::ReversePathFilter, &[Ipv6], "there is none"),
+    (
+        Code::DuplicateTuple,
+        &[Translated, Proxied],
+        "a node that puts its own address in the place of a client's takes a port that is free",
+    ),
+    (
+        Code::Hairpin,
+        &[Translated, Proxied],
+        "the target's own address does not come back to it: \
+         near_misses::a_client_on_the_target_is_served_through_a_node_that_translates",
+    ),
+    (Code::SharedSource, &[Kept], "it says that they are not"),
+    (Code::ProbeHttpStatus, &[OverTcp], "a TCP health check asks for nothing, so it gets no status"),
+    (Code::ProbeTimeout, &[OverTcp], "a TCP health check waits for no answer"),
+    (
+        Code::TlsMismatch,
+        &[OverTcp],
+        "a TCP health check begins no TLS: software::nginx_serves_tls_over_tcp_checks",
+    ),
+    (
+        Code::TlsMismatch,
+        &[Translated],
+        "it is found, and beside it health checks are suspected to be missing that are the handshakes it is about: a row can come \
+         once the one explains the other",
+    ),
+    (
+        Code::ProxyProtocolMismatch,
+        &[Translated],
+        "where no header comes and the application wants one, it is `app_reset`: \
+         software::nginx_wants_proxy_protocol_that_the_nlb_does_not_send",
+    ),
+    (
+        Code::AppNotAccepting,
+        &[OverHttp],
+        "an HTTP health check gives up before it is sure that nobody accepts, and `probe_timeout` is named first: a row can come once \
+         connections that wait to be accepted hold it back",
+    ),
+    (
+        Code::AppReset,
+        &[Proxied],
+        "whatever is cut off behind a header is taken for `proxy_protocol_mismatch`, even where others with a header are served: a row \
+         can come once that counts",
+    ),
+];
 
 const fn family(family: Family) -> Setting {
     match family {
