@@ -94,7 +94,7 @@ rows! {
     health_checks_of_one_node_stop_while_its_clients_go_on => Row {
         clients: ClientPath::Translated,
         after: Some(|lab| stop_probes_once_known(lab, 0)),
-        asked: Asked::LateAs("probes_missing", 4),
+        asked: Asked::LateAs("probes_missing", 1),
         expected: |plan| vec![
             Expected::shared(plan),
             Expected::fault("probes_stopped", "inferred", "nlb_undecided", [plan.node(0).to_string()]),
@@ -107,7 +107,7 @@ rows! {
         clients: ClientPath::Translated,
         speech: Speech::Http,
         after: Some(|lab| stop_probes_once_known(lab, 1)),
-        asked: Asked::LateAs("probes_missing", 4),
+        asked: Asked::LateAs("probes_missing", 1),
         expected: |plan| vec![
             Expected::shared(plan),
             Expected::fault("probes_stopped", "inferred", "nlb_undecided", [plan.node(1).to_string()]),

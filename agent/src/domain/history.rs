@@ -22,6 +22,7 @@ use crate::domain::{
     host_log::{HostLog, Waiting},
     listening::ListeningLog,
     other_programs::OtherProgram,
+    rhythm::SHORTEST_INTERVAL,
     rules::RuleLog,
     sample::{Listener, Loss, Sample, TallyKey},
     site::Site,
@@ -144,6 +145,8 @@ impl History {
                 track.unsure += step.probes();
             }
             track.record(at, at.saturating_sub(self.latest.at), step, keep_from);
+            let given = self.watch.health_interval.unwrap_or(SHORTEST_INTERVAL);
+            track.note_crowd(at, given.min(SHORTEST_INTERVAL));
         }
         let before = self.has_sample.then_some(&self.latest);
         let watches = |port| self.watch.ports.contains(&port) || self.translated.is_followed(port);
@@ -179,8 +182,21 @@ impl History {
             (SourceClass::NlbProbe, Manner::Mixed | Manner::ClientsOnly) if track.total.clients >= ENOUGH => {
                 SourceClass::NlbUndecided
             }
+            // Encryption hides who they are. That they are clients, only their number proves: a few of them in no rhythm may as
+            // well be health checks of many checkers or on a bad path, and a second rhythm may be the connectivity tests with
+            // which a node tries the targets of a TLS listener. So a few encrypted clients leave the prior in force.
+            (SourceClass::NlbProbe, Manner::Hidden | Manner::Clockwork) if track.is_crowded => {
+                SourceClass::NlbUndecided
+            }
             (prior, _) => prior,
         }
+    }
+
+    /// Whether only the number of its encrypted connections says that clients carry a source's address, against what was given.
+    pub fn is_told_by_number(&self, key: TallyKey, sources: &SourceTable) -> bool {
+        let prior = self.priors().classify(sources.role(key.slot), key.port);
+        let is_crowded = |track: &Track| track.is_crowded && track.manner().is_encrypted();
+        prior == SourceClass::NlbProbe && self.tracks.get(&key).is_some_and(is_crowded)
     }
 
     /// Whether only its rhythm says that a source probes, and nothing that it said or was named.
@@ -257,6 +273,11 @@ impl History {
     /// The listener of a port that was seen over its limit within the window, the fullest reading.
     pub fn full_listener(&self, port: u16, now: Duration) -> Option<&Listener> {
         self.host.full_listener(self.local_port(port), now.saturating_sub(self.window()))
+    }
+
+    /// Overflows within the window that may be those of a port's listener; `None` where they cannot be read.
+    pub fn overflows_of(&self, port: u16, now: Duration) -> Option<u64> {
+        self.host.overflows_of(self.local_port(port), now.saturating_sub(self.window()))
     }
 
     /// Connections of a port that wait to be accepted, if some did in the latest reading.

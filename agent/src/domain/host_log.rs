@@ -18,6 +18,7 @@ struct Step {
     counters: HostCounters,
     /// What the programs did not record of it.
     missed: u64,
+    /// Of any port: who overflows says who does not.
     full_listeners: Vec<Listener>,
     /// Connections that waited to be accepted and how many may, by local port; ports where none did are left out.
     waiting: BTreeMap<u16, (u32, u32)>,
@@ -42,7 +43,7 @@ pub struct HostLog {
 
 impl HostLog {
     /// Takes in a reading, and forgets what is older than `keep_from`. Without one `before` it is the baseline of the
-    /// counters. Only listeners on ports that are `watched` are of interest.
+    /// counters. Whether connections wait is of interest only for listeners on ports that are `watched`.
     pub fn record(
         &mut self,
         sample: &Sample,
@@ -59,11 +60,11 @@ impl HostLog {
             missed: growth(missed(sample), before.map_or(0, missed)),
             ..Step::default()
         };
-        for listener in sample.listeners.iter().flatten().filter(|listener| watched(listener.port)) {
+        for listener in sample.listeners.iter().flatten() {
             if listener.is_full() {
                 step.full_listeners.push(listener.clone());
             }
-            if listener.backlog > 0 {
+            if listener.backlog > 0 && watched(listener.port) {
                 let (backlog, limit) = step.waiting.entry(listener.port).or_insert((0, 0));
                 *backlog += listener.backlog;
                 *limit += listener.backlog_limit;
@@ -86,6 +87,25 @@ impl HostLog {
     /// Whether something that happened after `from` was not recorded.
     pub fn missed_since(&self, from: Duration) -> bool {
         self.since(from).any(|step| step.missed > 0)
+    }
+
+    /// Overflows after `from` that may be those of a local port's listener: all but those between two readings in which nobody
+    /// waited there, while another listener was over its limit. `None` where they cannot be read.
+    pub fn overflows_of(&self, local_port: u16, from: Duration) -> Option<u64> {
+        let mut sum = 0;
+        let mut before: Option<&Step> = None;
+        for step in &self.steps {
+            let readings = || before.into_iter().chain([step]);
+            if step.at > from {
+                let waited = readings().any(|step| step.waiting.contains_key(&local_port));
+                let is_other = |listener: &Listener| listener.port != local_port;
+                let is_of_others = !waited && readings().any(|step| step.full_listeners.iter().any(is_other));
+                let count = step.counters.listen_overflows?;
+                sum += if is_of_others { 0 } else { count };
+            }
+            before = Some(step);
+        }
+        Some(sum)
     }
 
     /// The listener on a local port that was over its limit after `from`, the fullest reading.

@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::domain::{rhythm::Rhythm, tally::Tally, unended::Unended};
+use crate::domain::{
+    rhythm::{MOST_CHECKERS, Rhythm},
+    tally::Tally,
+    unended::Unended,
+};
 
 /// Connections of one kind, and none of the other, after which a source is taken to be of that kind.
 pub const ENOUGH: u64 = 3;
@@ -35,6 +39,13 @@ impl Manner {
 /// comes by hand breaks it.
 const CLOCKWORK: u32 = 12;
 
+/// Encrypted connections in one interval that are more than health checks can be: AWS publishes no number, and twice as many
+/// checkers of one node as are told apart is far from any that was seen.
+const MORE_THAN_CHECKS: u64 = 2 * MOST_CHECKERS as u64;
+
+/// Intervals for which there must be so many: a burst after a pause is none.
+const CROWDED_INTERVALS: u32 = 5;
+
 /// What one source did on one port.
 #[derive(Clone, Debug, Default)]
 pub struct Track {
@@ -50,6 +61,8 @@ pub struct Track {
     pub handshakes: Rhythm,
     /// When the latest connection that behaved like a client's ended.
     pub last_client: Option<Duration>,
+    /// More encrypted connections came than health checks can be.
+    pub is_crowded: bool,
     /// Connections that came and did not end.
     pub unended: Unended,
     /// Differences between readings, oldest first, one window long; readings without a difference are left out.
@@ -81,6 +94,18 @@ impl Track {
         self.unended.note(at, &step, keep_from);
         self.total.add(&step);
         self.steps.push_back((at, step));
+    }
+
+    /// Notes whether more encrypted connections came up to now than health checks can be, of which none has a shorter interval.
+    pub fn note_crowd(&mut self, at: Duration, shortest_interval: Duration) {
+        if self.is_crowded || self.total.tls_openings <= MORE_THAN_CHECKS * u64::from(CROWDED_INTERVALS) {
+            return;
+        }
+        let all = (0..CROWDED_INTERVALS).map(|number| at.saturating_sub(number * shortest_interval));
+        self.is_crowded = at >= CROWDED_INTERVALS * shortest_interval
+            && all.into_iter().all(|to| {
+                self.between(to.saturating_sub(shortest_interval), to).tls_openings > MORE_THAN_CHECKS
+            });
     }
 
     /// What the connections that ended so far say about the source.

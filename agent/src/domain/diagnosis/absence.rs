@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::{
     class::{Role, SourceClass},
-    diagnosis::{Case, Expected, advice::Reach, expected, list, other_port, spoken, stopped},
+    diagnosis::{Case, Expected, advice::Reach, expected, list, other_port, silent, spoken, stopped},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::TallyKey,
     sources::Source,
@@ -80,7 +80,7 @@ pub(super) fn port(case: &Case<'_>) -> Option<u16> {
 }
 
 fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
-    let interval = case.history.interval(&[], case.sources);
+    let (interval, origin) = case.history.interval_and_origin(&[], case.sources);
     let silence = case.now;
     let seen = case
         .history
@@ -113,7 +113,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
             Fact::count("syns_arrived", 0, FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", silence, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", interval, FactOrigin::Settings),
+            Fact::seconds("interval_seconds", interval, origin),
         ],
     })
 }
@@ -128,11 +128,13 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         .filter(|node| node.learned.is_none())
         .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
         .collect();
-    let longest = never.iter().map(|node| node.interval).max()?;
+    let slowest = never.iter().max_by_key(|node| node.interval)?;
+    let longest = slowest.interval;
     let waited = never.iter().map(|node| waited(case, node)).min()?;
     let (packets, _) = receives(case, waited)?;
     // The health checks of nodes whose clients come here may go to another port, or not be recognised.
-    let may_be_elsewhere = never.iter().any(|node| node.by_behaviour);
+    let may_be_elsewhere =
+        never.iter().any(|node| node.by_behaviour && !would_be_recognised(case, node, expected));
     let is_trying = never.iter().any(|node| other_port::is_trying(case, node));
     // Whether they keep a rhythm on another port that is watched shows after some more intervals.
     let may_show = waited < 6 * longest && never.iter().any(|node| shows_elsewhere(case, node));
@@ -177,7 +179,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             ),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+            slowest.interval_fact(),
         ],
         sources,
     })
@@ -222,7 +224,7 @@ fn of_other_zones(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::seconds("watched_seconds", waited, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", own.interval, FactOrigin::Settings),
+            own.interval_fact(),
         ],
         sources,
     })
@@ -235,6 +237,25 @@ fn shows_elsewhere(case: &Case<'_>, node: &Expected) -> bool {
         .tracks()
         .filter(|(key, _)| node.slots.contains(&key.slot) && !case.history.priors().may_be_probed(key.port));
     others.any(|(_, track)| case.recent(track).probes() > 0)
+}
+
+/// Health checks of another node that must be recognised here to tell what those of this one would look like.
+const RECOGNISED: u64 = 3;
+
+/// Whether health checks of a node whose clients come here would come here, too, and be recognised: those of another node do and
+/// are, and one target group has one health check; and nothing of this one hangs or hides in encryption instead.
+fn would_be_recognised(case: &Case<'_>, node: &Expected, expected: &[Expected]) -> bool {
+    let is_checking = |other: &Expected| {
+        let is_recent = |last: Duration| case.now.saturating_sub(last) <= 2 * other.interval;
+        other.recent.probes() >= RECOGNISED && other.last_probe.is_some_and(is_recent)
+    };
+    let mut own = case
+        .history
+        .tracks()
+        .filter(|(key, _)| node.slots.contains(&key.slot) && case.history.priors().may_be_probed(key.port));
+    case.history.is_interval_known()
+        && expected.iter().any(is_checking)
+        && !own.any(|(key, track)| silent::may_go_on(case, key, track, waited(case, node), node.interval))
 }
 
 /// How long a node was expected in vain.

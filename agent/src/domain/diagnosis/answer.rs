@@ -21,13 +21,17 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
 
 /// NO_SOCKET on the SYN, RST out: nothing listens there, or something listens elsewhere.
 fn refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    // Each that is named was sent an RST: what others got proves nothing of it.
+    let members = group.members.iter().filter(|(_, track)| case.recent(track).refused > 0);
+    let group = &Group { members: members.copied().collect(), ..*group };
     let hit = case.hit(group, |step| step.no_socket(), |step| step.answered())?;
-    let refused: u64 = group.members.iter().map(|(_, track)| case.recent(track).refused).sum();
+    let of_hit = group.members.iter().filter(|(key, _)| hit.includes(case, *key));
+    let refused: u64 = of_hit.map(|(_, track)| case.recent(track).refused).sum();
     let listeners = case.history.listeners(case.history.local_port(group.port))?;
     // With one that serves them by now the cause is over, the application has started. But one that is bound to a single address
     // of several serves nobody who comes to another.
     let is_served = is_served(case, &hit.sources, &listeners) && !is_beside(case, group, &listeners);
-    if refused == 0 || is_served {
+    if is_served {
         return None;
     }
     let port = group.port;

@@ -5,6 +5,7 @@ use std::{ops::Range, time::Duration};
 use crate::domain::{
     class::{Role, SourceClass},
     diagnosis::{Case, silent},
+    finding::{Fact, FactOrigin},
     sample::TallyKey,
     sources::{Origin, Source},
     tally::{Dropped, Tally},
@@ -26,6 +27,8 @@ pub struct Expected {
     pub is_named: bool,
     /// How often it is expected.
     pub interval: Duration,
+    /// Where that was read.
+    pub interval_origin: FactOrigin,
     /// Since when it is known, or the agent watches.
     pub known_since: Duration,
     /// First SYN.
@@ -68,6 +71,11 @@ pub enum Kinds {
 }
 
 impl Expected {
+    /// How often it is expected, as evidence.
+    pub const fn interval_fact(&self) -> Fact {
+        Fact::seconds("interval_seconds", self.interval, self.interval_origin)
+    }
+
     /// Its health checks that were served within the window; every connection where encryption hides which they are.
     pub const fn served(&self) -> u64 {
         match self.kinds {
@@ -123,7 +131,7 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
     }
     let arrivals: u64 = members.iter().map(|(_, track)| track.total.arrived).sum();
     // Both kinds come from there, and connections go on to end: silence is that of the health checks alone.
-    let interval = case.history.interval(&keys, case.sources);
+    let (interval, interval_origin) = case.history.interval_and_origin(&keys, case.sources);
     let learned = keys.iter().any(|key| case.history.learned_interval(*key, case.sources).is_some());
     let by_behaviour =
         !members.is_empty() && members.iter().all(|(_, track)| tells_apart(case, track, interval));
@@ -144,6 +152,7 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         is_named,
         kinds,
         interval,
+        interval_origin,
         known_since: source.known_since,
         first: rhythms().filter_map(|rhythm| rhythm.first).min(),
         last,

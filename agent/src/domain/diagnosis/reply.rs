@@ -80,11 +80,13 @@ pub fn often_unfinished(case: &Case<'_>, track: &Track) -> u64 {
     if unfinished * RARE < attempts { 0 } else { unfinished }
 }
 
-/// SYN-ACKs leave and are sent again, and the final ACK never comes, while no queue overflowed.
+/// SYN-ACKs leave and are sent again, and the final ACK never comes, while the port's own queue did not overflow: the kernel
+/// counts overflows of all listeners together.
 fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    if case.history.host_growth(case.now).listen_overflows? > 0 {
+    if case.history.overflows_of(group.port, case.now)? > 0 {
         return None;
     }
+    let of_others = case.history.host_growth(case.now).listen_overflows?;
     let stuck = stuck(group, |track| {
         if case.recent(track).synack_retransmits == 0 { 0 } else { often_unfinished(case, track) }
     });
@@ -98,6 +100,14 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .filter_map(|(key, _)| case.history.track(*key))
         .map(|track| case.recent(track).synack_retransmits)
         .sum();
+    let mut evidence = vec![
+        Fact::count("handshakes_unfinished", attempts, FactOrigin::Hook),
+        Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),
+        Fact::count("listen_overflows", of_others, FactOrigin::Netstat),
+    ];
+    // Others overflowed, and nobody waited here.
+    let queue = Fact::count("accept_queue", 0, FactOrigin::SocketTable);
+    evidence.extend((of_others > 0).then_some(queue));
     Some(Finding {
         code: Code::ReplyLost,
         severity: Severity::Fault,
@@ -114,11 +124,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds(),
         ),
         advice: case.facts().lost_replies(group.class),
-        evidence: vec![
-            Fact::count("handshakes_unfinished", attempts, FactOrigin::Hook),
-            Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),
-            Fact::count("listen_overflows", 0, FactOrigin::Netstat),
-        ],
+        evidence,
         sources,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     class::{ClientIp, SourceClass},
-    diagnosis::{Case, list},
+    diagnosis::{Case, Group, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     track::Manner,
@@ -11,6 +11,7 @@ use crate::domain::{
 /// Adds a note for each port to which nodes send both.
 pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     for group in case.groups().iter().filter(|group| group.class == SourceClass::NlbUndecided) {
+        findings.extend(crowded(case, group));
         let mixed: Vec<_> =
             group.members.iter().filter(|(_, track)| track.manner() == Manner::Mixed).collect();
         if mixed.is_empty() {
@@ -41,4 +42,37 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
             sources,
         });
     }
+}
+
+/// So many encrypted connections that clients must be among them, although it was said that none carries a node's address.
+fn crowded(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let crowded = group.members.iter().filter(|(key, _)| case.history.is_told_by_number(*key, case.sources));
+    let crowded: Vec<_> = crowded.collect();
+    if crowded.is_empty() {
+        return None;
+    }
+    let sources: Vec<_> = crowded.iter().map(|(key, _)| case.sources.label(key.slot)).collect();
+    let handshakes = crowded.iter().map(|(_, track)| track.total.tls_openings).sum();
+    let given = if case.history.watch.priors.client_ip == ClientIp::Preserved {
+        ", although --client-ip preserved was given"
+    } else {
+        ""
+    };
+    Some(Finding {
+        code: Code::SharedSource,
+        severity: Severity::Note,
+        confidence: Confidence::Inferred,
+        class: group.class,
+        port: Some(group.port),
+        stage: Stage::Arrived,
+        place: Place::BeforeThisHost,
+        summary: format!(
+            "more encrypted connections come from {} than health checks can be, {handshakes} so far: clients carry that address, \
+             too{given}",
+            list(&sources),
+        ),
+        advice: case.facts().shared_source(),
+        evidence: vec![Fact::count("tls_handshakes", handshakes, FactOrigin::Hook)],
+        sources,
+    })
 }

@@ -39,7 +39,13 @@ fn has_habit(case: &Case<'_>, key: TallyKey, track: &Track, silence: Duration) -
 
 /// Whether about as many connections as health checks are missed came and did not end, or are encrypted. Half as many are
 /// enough: the latest of those that hang show late, and one that was lost is none of them.
-fn may_go_on(case: &Case<'_>, key: TallyKey, track: &Track, silence: Duration, interval: Duration) -> bool {
+pub fn may_go_on(
+    case: &Case<'_>,
+    key: TallyKey,
+    track: &Track,
+    silence: Duration,
+    interval: Duration,
+) -> bool {
     let pace = case.history.pace(key, case.sources).unwrap_or(interval).min(interval);
     let may_be_missed =
         |count: u64, time: Duration| pace.as_secs_f64() * count as f64 * 2.0 >= time.as_secs_f64();

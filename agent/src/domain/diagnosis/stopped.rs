@@ -120,7 +120,8 @@ fn fell_silent(
     alive: &[&Expected],
     named: Option<Code>,
 ) -> Option<Finding> {
-    let longest = silent.iter().map(|node| node.interval).max()?;
+    let slowest = silent.iter().max_by_key(|node| node.interval)?;
+    let longest = slowest.interval;
     let shortest_silence = silent.iter().map(|node| silence(case, node)).min()?;
     let (packets, _) = receives(case, shortest_silence)?;
     let goes_on = goes_on(case, alive, longest, shortest_silence);
@@ -181,7 +182,7 @@ fn fell_silent(
         advice,
         evidence: vec![
             Fact::seconds("silent_seconds", shortest_silence, FactOrigin::Hook),
-            Fact::seconds("interval_seconds", longest, FactOrigin::Settings),
+            slowest.interval_fact(),
             Fact::count("interface_packets", packets, FactOrigin::Interface),
             Fact::count("other_nodes_alive", alive.len() as u64, FactOrigin::Hook),
         ],

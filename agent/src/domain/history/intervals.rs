@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     class::SourceClass,
+    finding::FactOrigin,
     history::{DEFAULT_INTERVAL, History},
     rhythm::{Rhythm, SHORTEST_INTERVAL},
     sample::TallyKey,
@@ -70,12 +71,18 @@ impl History {
     /// The interval at which a source is expected to probe: given, learned from it or from another, else the default, or
     /// the longest pause that was not the last.
     pub fn interval(&self, keys: &[TallyKey], sources: &SourceTable) -> Duration {
+        self.interval_and_origin(keys, sources).0
+    }
+
+    /// The same, and where it was read.
+    pub fn interval_and_origin(&self, keys: &[TallyKey], sources: &SourceTable) -> (Duration, FactOrigin) {
         if let Some(given) = self.given_interval() {
-            return given;
+            return (given, FactOrigin::Settings);
         }
         let learned =
             keys.iter().filter_map(|key| self.learned_interval(*key, sources)).max().or(self.learned);
         let pauses = keys.iter().filter_map(|key| self.rhythm(*key, sources)).map(Rhythm::longest_pause);
-        learned.unwrap_or_else(|| pauses.max().unwrap_or_default().max(DEFAULT_INTERVAL))
+        let seen = learned.or_else(|| pauses.max().filter(|pause| *pause > DEFAULT_INTERVAL));
+        seen.map_or((DEFAULT_INTERVAL, FactOrigin::Settings), |seen| (seen, FactOrigin::Hook))
     }
 }

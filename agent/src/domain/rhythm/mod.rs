@@ -8,7 +8,7 @@ mod beat;
 
 use std::{collections::VecDeque, time::Duration};
 
-pub use beat::Beat;
+pub use beat::{Beat, MOST_CHECKERS};
 
 /// Shortest and longest interval an NLB health check can have (AWS, NLB health check settings).
 const INTERVAL_RANGE: (Duration, Duration) = (SHORTEST_INTERVAL, Duration::from_secs(300));

@@ -1,8 +1,10 @@
 //! What to change on the host, by the kernel's reason for a drop: sysctls, routes, programs of others.
 
 use crate::domain::{
-    class::SourceClass,
+    class::{Role, SourceClass},
     diagnosis::advice::{Facts, Lines, Traffic},
+    sample::TallyKey,
+    track::Track,
 };
 
 /// What mends the drops of one kind.
@@ -130,12 +132,21 @@ impl Facts<'_> {
         .done()
     }
 
-    /// The kernel drops before routing, and gives no reason.
+    /// The kernel drops before routing, and gives no reason. What comes from the target's own address has a tally of its own and
+    /// is blamed only where it came.
     fn by_address(&self, traffic: Traffic) -> String {
+        let is_own = |(key, track): (TallyKey, &Track)| {
+            key.port == traffic.port && self.sources.role(key.slot) == Role::Own && track.total.arrived > 0
+        };
+        let own = if self.history.tracks().any(is_own) {
+            " SYNs with the target's own address as source came, too (client IP preservation with the client on the target \
+             itself)."
+        } else {
+            ""
+        };
         Lines::new(format!(
             "This kernel gives no reason. It does so when the source or the destination address makes no sense on this interface: \
-             look for the target's own address as source (client IP preservation with the client on the target itself) and at the \
-             interface's addresses.{}",
+             look at the interface's addresses, and where routes to these sources lead.{own}{}",
             traffic.consequence()
         ))
         .look(&format!("ip address show dev {}", self.interface()))

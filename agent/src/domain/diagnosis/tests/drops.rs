@@ -63,6 +63,20 @@ fn a_drop_before_routing_that_no_reason_explains_is_not_blamed_on_xdp_when_the_s
         story.serve(NODE_B);
     });
     assert_eq!(story.conclusions(), [(Code::HostDrop, Confidence::Proven, nodes(&[A]))]);
+    let advice = |story: &Story| {
+        let found = story.findings().into_iter().find(|finding| finding.code == Code::HostDrop);
+        found.expect("the drop").advice
+    };
+    assert!(!advice(&story).contains("own address"), "nobody uses it: {}", advice(&story));
+    let own = story.sources.add(IpAddr::into(TASK), Role::Own, Origin::Interface, Duration::ZERO);
+    own.expect("room");
+    assert!(!advice(&story).contains("own address"));
+    story.probes(10, |story| {
+        story.arrive(NODE_A);
+        story.note_drop(NODE_A, Dropped::SynBeforeHook, "NOT_SPECIFIED");
+        story.arrive(TallyKey { slot: 4, port: PORT });
+    });
+    assert!(advice(&story).contains("own address"), "{}", advice(&story));
 }
 
 #[test]

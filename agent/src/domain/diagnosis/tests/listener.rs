@@ -1,6 +1,7 @@
 //! SYNs that reached TCP and were not answered.
 
 use super::*;
+use crate::domain::finding::Value;
 
 fn refuse(story: &mut Story, key: TallyKey) {
     story.drop(key, "NO_SOCKET");
@@ -93,6 +94,35 @@ fn without_a_reset_or_a_socket_table_it_is_not_proven() {
         story.serve(NODE_B);
     });
     assert_eq!(story.conclusions(), []);
+}
+
+#[test]
+fn a_missing_listener_is_told_by_the_resets_of_those_it_names() {
+    let mut story = Story::new();
+    story.sample.listeners = Some(Vec::new());
+    story.probes(40, |story| {
+        refuse(story, NODE_A);
+        // Seen without a socket, and no RST left; and RSTs of a rule, while another is answered.
+        story.drop(NODE_B, "NO_SOCKET");
+    });
+    let found = story.findings();
+    let found: Vec<_> = found.iter().filter(|finding| finding.code == Code::NoListener).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].sources, nodes(&[A]));
+    let count = |name| found[0].evidence.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone());
+    assert_eq!(count("resets_sent"), Some(Value::Count(4)));
+    assert_eq!(count("syns_without_socket"), Some(Value::Count(4)));
+
+    // Others in the group that a rule refuses are no evidence.
+    story.probes(40, |story| {
+        refuse(story, NODE_A);
+        story.drop(NODE_B, "NETFILTER_DROP");
+        story.tally(NODE_B).refused += 1;
+    });
+    let found = story.findings();
+    let found = found.iter().find(|finding| finding.code == Code::NoListener).expect("it goes on");
+    let resets = found.evidence.iter().find(|fact| fact.name == "resets_sent").map(|fact| fact.value.clone());
+    assert_eq!((resets, &found.sources), (Some(Value::Count(4)), &nodes(&[A])));
 }
 
 fn fill_queue(story: &mut Story) {

@@ -1,6 +1,7 @@
 //! Rhythms that nobody gave: what follows from them, and what they must not be taken for.
 
 use super::*;
+use crate::domain::finding::FactOrigin;
 
 /// Both nodes, and nobody said how often they probe.
 fn untold() -> Story {
@@ -40,6 +41,33 @@ fn a_rhythm_that_was_learned_is_missed_after_three_of_its_intervals() {
     assert_eq!(story.conclusions(), []);
     story.pass(1, |_, _| {});
     assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
+}
+
+#[test]
+fn an_interval_comes_from_where_it_was_read() {
+    let origin = |story: &Story| {
+        let found = story.findings().into_iter().find(|finding| finding.code == Code::ProbesStopped);
+        let evidence = found.expect("a silent node").evidence;
+        evidence.iter().find(|fact| fact.name == "interval_seconds").expect("an interval").origin
+    };
+    for (told, wanted) in [(untold(), FactOrigin::Hook), (Story::new(), FactOrigin::Settings)] {
+        let mut story = told;
+        story.probes(60, both);
+        story.probes(40, |story| story.serve(NODE_B));
+        assert_eq!(origin(&story), wanted);
+    }
+    // What was given and does not hold.
+    let mut story = untold();
+    story.history.watch.health_interval = Some(Duration::from_secs(5));
+    story.probes(120, both);
+    story.probes(40, |story| story.serve(NODE_B));
+    assert_eq!(origin(&story), FactOrigin::Hook);
+    // Neither given nor learned: the default.
+    let mut story = untold();
+    story.pass(100, |_, _| {});
+    let found = story.findings();
+    let fact = found[0].evidence.iter().find(|fact| fact.name == "interval_seconds").expect("an interval");
+    assert_eq!((found[0].code, fact.origin), (Code::NothingArrives, FactOrigin::Settings));
 }
 
 #[test]
