@@ -58,6 +58,16 @@ rows! {
         ..HEALTHY
     };
 
+    /// A TCP health check passes all the same.
+    clients_are_cut_off_over_tcp_checks [ipv4] => Row {
+        listen: |plan| {
+            Some(Listen { answer: Answer::ClientsCut, ..Listen::on_all(plan.task.address(), plan.port) })
+        },
+        expected: |plan| vec![Expected::of_clients("app_reset", "proven", plan)],
+        verdict: "fault",
+        ..HEALTHY
+    };
+
     health_checks_wait_in_vain => Row {
         speech: Speech::Http,
         listen: |plan| {

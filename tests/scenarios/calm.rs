@@ -12,7 +12,9 @@ use lab::{
     agent::{Agent, words},
     app::{App, Listen},
     client::Clients,
+    forwarder::Forwarder,
     health_check::Habits,
+    nginx::{Nginx, Site},
     nlb::{Check, Node, Speech},
     plan::{Family, Plan},
     shell,
@@ -22,7 +24,8 @@ use lab::{
 
 use crate::{
     expected::{last_verdict, wait_verdict},
-    row::nodes,
+    matrix,
+    row::{ClientPath, HEALTHY, Row, nodes},
     turns,
 };
 
@@ -40,58 +43,93 @@ fn duration() -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// Whoever answers.
+enum Service {
+    Own(App),
+    Nginx(#[expect(dead_code, reason = "held until the end")] Nginx),
+}
+
+impl Service {
+    /// The lab's own, or nginx where TLS is spoken.
+    fn start(lab: &Topology, row: &Row) -> Self {
+        let (task, port) = (lab.plan.task.address(), lab.plan.port);
+        if row.speech == Speech::Https {
+            return Self::Nginx(Nginx::start(&lab.task, &Site::tls(task, port, "TLSv1.2 TLSv1.3")));
+        }
+        let proxy_protocol = row.clients == ClientPath::Proxied;
+        Self::Own(App::start(&lab.task, Listen { proxy_protocol, ..Listen::on_all(task, port) }))
+    }
+
+    /// New workers. nginx has none here: it is one process.
+    fn restart(&mut self) {
+        if let Self::Own(app) = self {
+            app.restart();
+        }
+    }
+}
+
 /// Several hundred connections a second, a third of them unruly; probes off their time by up to 30 %; one packet in a
 /// hundred lost; workers that restart; and in the end a deploy: nodes and clients leave together, then SIGTERM.
-fn stays_calm(family: Family, shared: bool) {
+fn stays_calm(row: &Row, family: Family) {
+    matrix::forget();
     let _turn = turns::share();
     let lab = Topology::new(Plan::draw(family));
     let plan = &lab.plan;
-    let mut app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-    if shared {
+    let mut service = Service::start(&lab, row);
+    if row.clients == ClientPath::Translated {
         lab.translate_at_node(0);
         lab.translate_at_node(1);
     }
+    let is_proxied = row.clients == ClientPath::Proxied;
+    let forward = |at: usize| Forwarder::start(&lab.nodes[at], plan.node(at), plan.target());
+    let forwarders = is_proxied.then(|| [0, 1].map(forward));
     shell::nft(&lab.fabric, "add rule inet aws nacl numgen random mod 100 == 0 counter drop");
     let [a, b] = nodes(plan);
     let mut arguments = format!("--port {} --nlb {a} {b} --health-interval 2s --interval 1s", plan.port);
-    if !shared {
+    let is_shared = row.clients != ClientPath::Preserved;
+    if !is_shared {
         arguments
             .push_str(&format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet));
     }
     let mut agent = Agent::trace(&lab.task, &words(&arguments));
     let interval = INTERVAL * lab::wait::pace();
     let check = Check {
-        speech: Speech::Http,
+        speech: row.speech,
         interval,
         timeout: interval,
         unhealthy_threshold: 3,
         healthy_threshold: 2,
     };
-    let habits = Habits { jitter_percent: 30, ..Habits::default() };
+    let habits = Habits { jitter_percent: 30, proxy_protocol: is_proxied, ..Habits::default() };
     let probers =
         [0, 1].map(|at| Node::start_with(&lab.nodes[at], plan.node(at), plan.target(), check, habits));
-    let listeners = if shared { [a, b].map(|node| (node, plan.port).into()) } else { [plan.target(); 2] };
-    let clients =
-        listeners.map(|listener| Clients::start(&lab.client, &plan.client.addresses, listener, 120));
-    let unruly = listeners
-        .map(|listener| Unruly::start(&lab.client, plan.client.address(), listener, plan.target(), 60));
+    let listeners = if is_shared { [a, b].map(|node| (node, plan.port).into()) } else { [plan.target(); 2] };
+    let is_encrypted = row.speech == Speech::Https;
+    let ask = if is_encrypted { Clients::start_over_tls } else { Clients::start };
+    let misbehave = if is_encrypted { Unruly::start_over_tls } else { Unruly::start };
+    let clients = listeners.map(|listener| ask(&lab.client, &plan.client.addresses, listener, 120));
+    let unruly =
+        listeners.map(|listener| misbehave(&lab.client, plan.client.address(), listener, plan.target(), 60));
 
     let began = Instant::now();
     while began.elapsed() < duration() {
         sleep(RESTART.min(duration()));
-        app.restart();
+        service.restart();
     }
     wait_verdict(&mut agent, "healthy");
     let took = began.elapsed();
+    let while_busy = agent.lines().to_vec();
     let count = unruly.iter().map(Unruly::count).sum::<u64>();
     drop(probers);
-    let sent: u64 = clients.into_iter().map(|clients| clients.stop().0).sum();
+    let counts = clients.map(Clients::stop);
+    let (sent, served) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     drop(unruly);
     // Nobody comes any more, and SIGTERM is on its way.
     sleep(INTERVAL);
     let ended = agent.stop();
-    drop(app);
+    drop((service, forwarders));
 
+    assert!(served * 10 >= sent * 9, "{served} of {sent} requests were served: this is no healthy service");
     let per_second = (sent + count) as f64 / took.as_secs_f64();
     eprintln!("{sent} requests and {count} unruly connections in {took:.0?}: {per_second:.0} a second");
     assert!(per_second * f64::from(lab::wait::pace()) >= 100.0, "too few connections to say anything");
@@ -101,6 +139,7 @@ fn stays_calm(family: Family, shared: bool) {
     assert_ne!(last_verdict(&ended.lines), Some("fault"));
     let dropped = shell::run(&lab.fabric, "nft", &["list", "chain", "inet", "aws", "nacl"], "");
     assert!(!dropped.contains("packets 0 "), "no packet was lost: {dropped}");
+    matrix::keep_by_hand(row, &while_busy);
 }
 
 /// A container at the limit of its CPU stands still for a while; what came meanwhile is not missing.
@@ -139,11 +178,36 @@ fn an_agent_that_is_held_up_misses_nothing() {
 }
 
 #[test]
-fn an_untidy_service_with_preserved_addresses_raises_no_fault() {
-    stays_calm(Family::V6, false);
+fn an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6() {
+    stays_calm(&Row { speech: Speech::Http, ..HEALTHY }, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_behind_shared_addresses_raises_no_fault() {
-    stays_calm(Family::V4, true);
+fn an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+}
+
+#[test]
+fn an_untidy_service_over_tcp_checks_raises_no_fault_ipv4() {
+    stays_calm(&HEALTHY, Family::V4);
+}
+
+#[test]
+fn an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6() {
+    stays_calm(&Row { clients: ClientPath::Translated, ..HEALTHY }, Family::V6);
+}
+
+#[test]
+fn an_untidy_service_over_tls_raises_no_fault_ipv6() {
+    stays_calm(&Row { speech: Speech::Https, ..HEALTHY }, Family::V6);
+}
+
+#[test]
+fn an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&Row { speech: Speech::Https, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+}
+
+#[test]
+fn an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6() {
+    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Proxied, ..HEALTHY }, Family::V6);
 }

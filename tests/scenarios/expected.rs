@@ -36,6 +36,11 @@ impl Expected {
         Self::fault(code, confidence, "client", [plan.client.subnet.to_string()])
     }
 
+    /// A proven fault of whoever comes with these addresses of nodes, health checks and clients alike.
+    pub fn of_addresses(code: &'static str, sources: &[IpAddr]) -> Self {
+        Self::fault(code, "proven", "nlb_undecided", sources.iter().map(IpAddr::to_string))
+    }
+
     /// The note that probes and clients share the nodes' addresses.
     pub fn shared(plan: &Plan) -> Self {
         let sources = nodes(plan).map(|node| node.to_string());

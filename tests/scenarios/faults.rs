@@ -16,6 +16,7 @@ use crate::{
     asked::Asked,
     expected::Expected,
     row::{ClientPath, HEALTHY, PATIENCE, Row, UNHEALTHY, nodes, rows},
+    shared_faults::wait_until_both_are_known,
 };
 
 rows! {
@@ -43,17 +44,10 @@ rows! {
     host_firewall_drops_what_shares_the_nodes_addresses => Row {
         clients: ClientPath::Translated,
         after: Some(|lab| {
-            // Long enough for connections that began under the agent's eyes to end.
-            std::thread::sleep(std::time::Duration::from_millis(2500) * lab::wait::pace());
+            wait_until_both_are_known();
             lab.firewall("input", &format!("tcp dport {} drop", lab.plan.port));
         }),
-        expected: |plan| {
-            let sources = nodes(plan).map(|node| node.to_string());
-            vec![
-                Expected::fault("host_firewall", "proven", "nlb_undecided", sources.clone()),
-                Expected::shared(plan),
-            ]
-        },
+        expected: |plan| vec![Expected::of_addresses("host_firewall", &nodes(plan)), Expected::shared(plan)],
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
@@ -306,12 +300,9 @@ rows! {
         verdict: "fault",
         ..HEALTHY
     };
-}
 
-/// IPv6 has no such filter.
-#[test]
-pub fn the_reverse_path_filter_drops_clients() {
-    let row = Row {
+    /// IPv6 has no such filter.
+    the_reverse_path_filter_drops_clients [ipv4] => Row {
         after: Some(|lab| {
             let interface = &lab.plan.task.interface;
             // The way back to the clients leads elsewhere, so what they send is not believed.
@@ -322,5 +313,4 @@ pub fn the_reverse_path_filter_drops_clients() {
         verdict: "fault",
         ..HEALTHY
     };
-    crate::row::run(&row, Family::V4);
 }

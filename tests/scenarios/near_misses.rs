@@ -1,7 +1,6 @@
 //! What looks broken and is not, or is not what it looks like: nothing is reported, or the right thing.
 
 use std::{
-    collections::BTreeSet,
     io::ErrorKind,
     net::{IpAddr, Ipv6Addr},
     thread,
@@ -10,22 +9,18 @@ use std::{
 
 use agent::domain::finding::Code;
 use lab::{
-    agent::Agent,
-    app::{App, Listen},
+    app::Listen,
     client::{ask, ask_over},
     conntrack,
-    nlb::{Belief, Check, Node, Speech, connect, connect_from, in_vain},
-    plan::{Family, Plan},
+    nlb::{Belief, Speech, connect, connect_from, in_vain},
+    plan::Family,
     shell,
-    topology::Topology,
 };
 
 use crate::{
     asked::Asked,
-    blind::{gives_drop_reasons, healthy_at_best},
-    expected::{Expected, wait_verdict},
+    expected::Expected,
     row::{ClientPath, HEALTHY, PATIENCE, Row, nodes, rows},
-    turns,
 };
 
 rows! {
@@ -301,42 +296,4 @@ rows! {
         }),
         ..HEALTHY
     };
-}
-
-/// Refused until the application listens, late as soon as it does, and healthy once it has served.
-#[test]
-pub fn an_application_that_starts_late_is_refused_and_then_served_ipv4() {
-    starts_late(Family::V4);
-}
-
-#[test]
-pub fn an_application_that_starts_late_is_refused_and_then_served_ipv6() {
-    starts_late(Family::V6);
-}
-
-fn starts_late(family: Family) {
-    let _turn = turns::share();
-    let lab = Topology::new(Plan::draw(family));
-    let plan = &lab.plan;
-    let arguments = format!(
-        "--port {} --nlb {} --client-ip preserved --health-interval {}ms --interval 200ms",
-        plan.port,
-        plan.node(0),
-        plan.interval.as_millis()
-    );
-    let mut agent = Agent::trace(&lab.task, &arguments.split(' ').map(str::to_owned).collect::<Vec<_>>());
-    let check = Check::every(plan.interval, Speech::Tcp);
-    let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
-    if gives_drop_reasons(&mut agent) {
-        agent.wait_for("the refusal", PATIENCE, |line| {
-            line["kind"] == "finding" && line["code"] == "no_listener"
-        });
-    }
-    let app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
-    node.wait_for(Belief::Healthy, PATIENCE);
-    wait_verdict(&mut agent, healthy_at_best());
-    let ended = agent.stop();
-    let codes: BTreeSet<_> = ended.lines.iter().filter_map(|line| line["code"].as_str()).collect();
-    assert!(codes.is_subset(&BTreeSet::from(["no_listener", "probes_missing", "slow_start"])), "{codes:?}");
-    drop((node, app));
 }

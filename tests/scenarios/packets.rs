@@ -20,7 +20,7 @@ const TASK6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x10));
 
 fn load(link_header_bytes: u32) -> Unattached {
     let named = [(NODE4.into(), Role::Node), (NODE6.into(), Role::Node)];
-    Unattached::load(PORT, &named, link_header_bytes).expect("the kernel takes the programs")
+    Unattached::load(&[PORT], &named, link_header_bytes).expect("the kernel takes the programs")
 }
 
 fn syn(node: IpAddr, task: IpAddr) -> Frame {

@@ -12,6 +12,7 @@ use agent::domain::finding::Code;
 use lab::{
     agent::{Agent, words},
     app::{App, Listen},
+    delay::Delay,
     forwarder::Forwarder,
     kernel::MAY_MISS_RUNS,
     nginx::{Nginx, Site},
@@ -78,6 +79,8 @@ pub struct Row {
     pub near: &'static [Code],
     /// How clients reach the task.
     pub clients: ClientPath,
+    /// Whether the operator says that clients come; where they keep their addresses it is always said.
+    pub expects_clients: bool,
     /// Requests a second.
     pub requests_per_second: u32,
     /// What the NLB speaks in health checks.
@@ -100,6 +103,8 @@ pub struct Row {
     pub xdp_drops: fn(&Plan) -> Option<IpAddr>,
     /// A tc program of somebody else, behind the agent's, that drops the SYNs of this source.
     pub tc_drops: fn(&Plan) -> Option<IpAddr>,
+    /// How late what the task sends arrives.
+    pub answers_late_by: Option<Duration>,
     /// What holds before anybody sends.
     pub before: fn(&Topology),
     /// What happens once everything is healthy; `None` when it never is.
@@ -133,6 +138,7 @@ impl Row {
 pub const HEALTHY: Row = Row {
     near: &[],
     clients: ClientPath::Preserved,
+    expects_clients: false,
     requests_per_second: 40,
     speech: Speech::Tcp,
     listen: |plan| Some(Listen::on_all(plan.task.address(), plan.port)),
@@ -144,6 +150,7 @@ pub const HEALTHY: Row = Row {
     health_port: |_| None,
     xdp_drops: |_| None,
     tc_drops: |_| None,
+    answers_late_by: None,
     before: |_| {},
     after: None,
     expected: |_| Vec::new(),
@@ -157,27 +164,40 @@ pub const HEALTHY: Row = Row {
 /// What the nodes think when no probe passes.
 pub const UNHEALTHY: [Belief; 2] = [Belief::Unhealthy, Belief::Unhealthy];
 
-/// Runs each row on IPv4 and IPv6, and lists all of them by name.
+/// Rows by name, each with the families that it runs on.
+pub type Table = [(&'static str, &'static [Family], Row)];
+
+/// Runs each row on IPv4 and IPv6, or on the one that stands behind its name, and lists all of them by name. A row can be made
+/// from another one: it is `ROW` in the module of its name.
 macro_rules! rows {
-    ($($(#[$meta:meta])* $name:ident => $row:expr;)*) => {
+    (@family ipv4) => { lab::plan::Family::V4 };
+    (@family ipv6) => { lab::plan::Family::V6 };
+    (@families) => { &[lab::plan::Family::V4, lab::plan::Family::V6] };
+    (@families $family:ident) => { &[crate::row::rows!(@family $family)] };
+    (@tests) => {
+        crate::row::rows!(@tests ipv4);
+        crate::row::rows!(@tests ipv6);
+    };
+    (@tests $family:ident) => {
+        #[test]
+        fn $family() {
+            crate::row::run(&ROW, crate::row::rows!(@family $family));
+        }
+    };
+    ($($(#[$meta:meta])* $name:ident $([$family:ident])? => $row:expr;)*) => {
         /// The rows of this table.
-        pub const TABLE: &[(&str, Row)] = &[$((stringify!($name), $row)),*];
+        pub const TABLE: &crate::row::Table =
+            &[$((stringify!($name), crate::row::rows!(@families $($family)?), $name::ROW)),*];
 
         $(
             $(#[$meta])*
-            mod $name {
+            pub mod $name {
                 #[allow(unused_imports, reason = "not every row needs all of them")]
                 use super::*;
 
-                #[test]
-                fn ipv4() {
-                    crate::row::run(&$row, lab::plan::Family::V4);
-                }
+                pub const ROW: Row = $row;
 
-                #[test]
-                fn ipv6() {
-                    crate::row::run(&$row, lab::plan::Family::V6);
-                }
+                crate::row::rows!(@tests $($family)?);
             }
         )*
     };
@@ -226,6 +246,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
         Vec::new()
     };
     let wanted = Wanted::of(row, &plan);
+    let delay = row.answers_late_by.map(|time| Delay::of_answers(&topology, time * wait::pace()));
     (row.before)(&topology);
     let xdp = (row.xdp_drops)(&plan).map(|source| {
         Others::xdp(&topology.task, &plan.task.interface, source).expect("the kernel takes an XDP program")
@@ -283,7 +304,7 @@ fn is_judged(row: &Row, family: Family, excuses: bool) -> bool {
         assert_eq!(witness.syns(source), before, "the fabric let SYNs of {source} through");
     }
     let ended = agent.stop();
-    drop((app, nginx, health_app, xdp, tc, forwarders));
+    drop((app, nginx, health_app, xdp, tc, forwarders, delay));
     if excuses && !*MAY_MISS_RUNS && skipped_runs(&ended.lines) {
         return false;
     }
@@ -309,6 +330,7 @@ pub fn told_to_both(row: &Row, plan: &Plan) -> String {
             format!(" --client {} --client-ip preserved --expect-clients", plan.client.subnet)
         }
         ClientPath::Elsewhere => format!(" --client {} --client-ip preserved", plan.client.subnet),
+        ClientPath::Translated | ClientPath::Proxied if row.expects_clients => " --expect-clients".to_owned(),
         ClientPath::Translated | ClientPath::Proxied => String::new(),
     });
     text

@@ -131,18 +131,23 @@ fn is_told_apart(ended: &Ended, witness: &Witness<'_>, plan: &Plan, probes: u64)
 
 /// Until it is over, each time from other sources.
 fn flood_from_everywhere(lab: &Topology, cpu: usize, sent: &AtomicU64, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        sent.fetch_add(flood_once(lab, cpu), Ordering::Relaxed);
+    }
+}
+
+/// Sends SYNs of everybody to the task's port from this CPU; how many.
+pub fn flood_once(lab: &Topology, cpu: usize) -> u64 {
     let plan = &lab.plan;
     let link = Link {
         source: flood::hardware_address(&lab.fabric, "task"),
         destination: flood::hardware_address(&lab.task, &plan.task.interface),
         tags: Vec::new(),
     };
-    while !is_over.load(Ordering::Relaxed) {
-        let syn = || Frame::syn(anybody(plan.family), fastrand::u16(1024..), plan.target()).on(&link);
-        let frames: Vec<_> = (0..SOURCES).map(|_| syn()).collect();
-        flood::send(&lab.fabric, "task", &frames, AT_ONCE, cpu);
-        sent.fetch_add(AT_ONCE, Ordering::Relaxed);
-    }
+    let syn = || Frame::syn(anybody(plan.family), fastrand::u16(1024..), plan.target()).on(&link);
+    let frames: Vec<_> = (0..SOURCES).map(|_| syn()).collect();
+    flood::send(&lab.fabric, "task", &frames, AT_ONCE, cpu);
+    AT_ONCE
 }
 
 /// Anybody on the internet: nobody of the lab.

@@ -9,15 +9,14 @@ use crate::{
     row::{ClientPath, HEALTHY, Row, UNHEALTHY, nodes, rows},
 };
 
-/// Of both nodes, and of whoever comes through them.
-fn of_the_nodes(code: &'static str, plan: &Plan) -> Expected {
-    Expected::fault(code, "proven", "nlb_undecided", nodes(plan).map(|node| node.to_string()))
+/// Long enough for connections that began under the agent's eyes to end, so that both kinds are known to share the addresses.
+pub fn wait_until_both_are_known() {
+    sleep(Duration::from_millis(2500) * wait::pace());
 }
 
 /// The host drops what it answers to the second node.
 fn drop_replies(lab: &Topology) {
-    // Long enough for connections that began under the agent's eyes to end.
-    sleep(Duration::from_millis(2500) * wait::pace());
+    wait_until_both_are_known();
     let plan = &lab.plan;
     lab.firewall(
         "output",
@@ -31,8 +30,7 @@ fn drop_replies(lab: &Topology) {
 }
 
 fn replies_to_the_second(plan: &Plan) -> Vec<Expected> {
-    let source = [plan.node(1).to_string()];
-    vec![Expected::fault("reply_dropped", "proven", "nlb_undecided", source), Expected::shared(plan)]
+    vec![Expected::of_addresses("reply_dropped", &[plan.node(1)]), Expected::shared(plan)]
 }
 
 fn deaf(plan: &Plan) -> Listen {
@@ -43,7 +41,7 @@ rows! {
     nobody_listens_behind_shared_addresses => Row {
         clients: ClientPath::Translated,
         listen: |_| None,
-        expected: |plan| vec![of_the_nodes("no_listener", plan)],
+        expected: |plan| vec![Expected::of_addresses("no_listener", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
@@ -52,7 +50,7 @@ rows! {
     nobody_listens_behind_proxy_protocol => Row {
         clients: ClientPath::Proxied,
         listen: |_| None,
-        expected: |plan| vec![of_the_nodes("no_listener", plan)],
+        expected: |plan| vec![Expected::of_addresses("no_listener", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
@@ -61,7 +59,7 @@ rows! {
     the_accept_queue_is_full_behind_shared_addresses => Row {
         clients: ClientPath::Translated,
         listen: |plan| Some(deaf(plan)),
-        expected: |plan| vec![of_the_nodes("accept_queue_full", plan)],
+        expected: |plan| vec![Expected::of_addresses("accept_queue_full", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY
@@ -70,7 +68,7 @@ rows! {
     the_accept_queue_is_full_behind_proxy_protocol => Row {
         clients: ClientPath::Proxied,
         listen: |plan| Some(deaf(plan)),
-        expected: |plan| vec![of_the_nodes("accept_queue_full", plan)],
+        expected: |plan| vec![Expected::of_addresses("accept_queue_full", &nodes(plan))],
         beliefs: UNHEALTHY,
         verdict: "fault",
         ..HEALTHY

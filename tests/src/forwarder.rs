@@ -88,7 +88,14 @@ fn forward(
     let mut server = connect(listener.ip(), target, CONNECT * wait::pace())?;
     server.write_all(&proxy_protocol::proxied(client.peer_addr()?, listener, endpoint))?;
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
-    let upstream = thread::spawn(move || copy(from_client, to_server));
+    let upstream = thread::spawn(move || {
+        let given_up = to_server.try_clone()?;
+        copy(from_client, to_server).or_else(|error| {
+            // A client that is gone leaves nothing open at the target.
+            given_up.shutdown(Shutdown::Both)?;
+            Err(error)
+        })
+    });
     let answered = copy(server, client);
     match upstream.join() {
         Ok(asked) => asked.and(answered),

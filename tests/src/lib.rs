@@ -11,7 +11,7 @@
 //! test: the kernel takes the namespaces down with the last process in them (docs/decisions/0003).
 //!
 //! Reading order: [`netns`] and [`shell`] (the ground), [`plan`] (who has which address), [`topology`] (all of it
-//! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`app`], [`nginx`] and [`client`] (who talks, over
+//! wired up), [`nlb`] with [`health_check`] and [`forwarder`], [`delay`] (a long way), [`app`], [`nginx`] and [`client`] (who talks, over
 //! [`proxy_protocol`] and [`tls`]), [`unruly`] (who misbehaves), [`metadata`] (what the platform says), [`dns`] (what names mean), [`agent`] (who watches), [`witness`] (who counts, too),
 //! [`node`] (many tasks on one host), [`frame`] and [`flood`] (packets made by hand), [`wire`] and [`live_frames`] (as many as the machine can make), [`ratio`] (what a bench compares), [`insights`] (what CloudWatch finds in lines), [`others`] (somebody else's programs), [`conntrack`] (a table without room), [`kernel`] (what it cannot tell), [`tampered`] (an agent that the kernel does not like), [`aws`] (a double of AWS on
 //! loopback).
@@ -23,6 +23,7 @@ pub mod app;
 pub mod aws;
 pub mod client;
 pub mod conntrack;
+pub mod delay;
 pub mod descriptors;
 pub mod dns;
 pub mod flood;

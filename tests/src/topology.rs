@@ -119,6 +119,21 @@ impl Topology {
         in_vain(attempt, ErrorKind::TimedOut);
     }
 
+    /// As [`Topology::check_another_port`], of one node; what it forwards for clients stays where it was.
+    pub fn check_another_port_at_node(&self, number: usize, port: u16) {
+        let (family, task) = (self.plan.family.nft(), self.plan.task.address());
+        nft(
+            &self.nodes[number],
+            &format!(
+                "add table {family} group
+                 add chain {family} group port {{ type nat hook output priority -100; }}
+                 add rule {family} group port {family} daddr {task} tcp dport {} dnat to {}",
+                self.plan.port,
+                SocketAddr::new(task, port),
+            ),
+        );
+    }
+
     /// Makes a node's health checks end at the node, as if it had stopped to send them; what it forwards for clients goes on.
     pub fn stop_probes_at_node(&self, number: usize) {
         let (family, task) = (self.plan.family.nft(), self.plan.task.address());

@@ -46,7 +46,7 @@ impl Side {
     }
 }
 
-/// The programs with one watched port and these sources.
+/// The programs with these watched ports and sources.
 pub struct Unattached {
     programs: Programs,
     maps: Maps,
@@ -59,17 +59,18 @@ impl Unattached {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn load(port: u16, named: &[(IpNet, Role)], link_header_bytes: u32) -> Result<Self> {
+    pub fn load(ports: &[u16], named: &[(IpNet, Role)], link_header_bytes: u32) -> Result<Self> {
         let facts = KernelFacts::read(Path::new(agent::kernel::btf::VMLINUX))?;
         let slots = named.iter().map(|(network, role)| SourceTable::slots_for(network, *role)).sum::<u32>();
         let sources = table(1 + slots, named)?;
         // No namespace has the number zero, so the tracepoints count nothing meanwhile.
-        let target = Target { link_header_bytes, port_count: 1, ..facts.target() };
+        let port_count = u32::try_from(ports.len())?;
+        let target = Target { link_header_bytes, port_count, ..facts.target() };
         let capacity = sources.capacity();
         let nodes = source_maps::nodes(&sources);
         let sizes = Sizes {
             slots: capacity,
-            ports: 1,
+            ports: port_count,
             drops: 16,
             probes: 16,
             nodes,
@@ -77,8 +78,8 @@ impl Unattached {
             trie6: capacity,
         };
         let mut programs = Programs::load(&target, &sizes, facts.usable(), false)?;
-        let mut maps = Maps::take(&mut programs.object, 1)?;
-        maps.write_ports(&[port], &[])?;
+        let mut maps = Maps::take(&mut programs.object, port_count)?;
+        maps.write_ports(ports, &[])?;
         maps.write_sources(&sources)?;
         Ok(Self { programs, maps, sources })
     }
@@ -147,8 +148,17 @@ impl Unattached {
     ///
     /// When the map cannot be read.
     pub fn tally(&self, address: IpAddr) -> Result<Tally> {
+        self.tally_of(address, 0)
+    }
+
+    /// The same, on the watched port with this index.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn tally_of(&self, address: IpAddr, port_index: u32) -> Result<Tally> {
         let slot = self.sources.of_address(address).map_or(0, |source| source.slot);
-        Ok(self.maps.tally(slot, 0)?)
+        Ok(self.maps.tally(slot, port_index)?)
     }
 }
 

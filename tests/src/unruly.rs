@@ -1,8 +1,8 @@
 //! Clients that abort, reset, half-close, scan ports, pipeline, dawdle: what every open port sees, and no fault of anybody.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{IpAddr, Shutdown, SocketAddr},
+    io::{Read, Write},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 
-use crate::{Netns, client::ask, nlb::connect, wait};
+use crate::{Netns, nlb::connect, tls, wait};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -55,6 +55,14 @@ pub struct Unruly {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What is said over a connection, in clear or not.
+trait Speaker: Read + Write {}
+
+impl<T: Read + Write> Speaker for T {}
+
+/// How a connection is spoken over.
+type Speak = fn(TcpStream, IpAddr) -> Box<dyn Speaker>;
+
 impl Unruly {
     /// One of each manner, about `per_second` connections of all of them together, from `address` to `target`; the scan
     /// goes to `task`.
@@ -63,6 +71,28 @@ impl Unruly {
         address: IpAddr,
         target: SocketAddr,
         task: SocketAddr,
+        per_second: u32,
+    ) -> Self {
+        Self::speaking(|stream, _| Box::new(stream), namespace, address, (target, task), per_second)
+    }
+
+    /// The same over TLS, where anything is said at all.
+    pub fn start_over_tls(
+        namespace: &Netns,
+        address: IpAddr,
+        target: SocketAddr,
+        task: SocketAddr,
+        per_second: u32,
+    ) -> Self {
+        let speak: Speak = |stream, peer| Box::new(tls::over(stream, peer));
+        Self::speaking(speak, namespace, address, (target, task), per_second)
+    }
+
+    fn speaking(
+        speak: Speak,
+        namespace: &Netns,
+        address: IpAddr,
+        (target, task): (SocketAddr, SocketAddr),
         per_second: u32,
     ) -> Self {
         let (count, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -74,7 +104,7 @@ impl Unruly {
                     while !stopped.load(Ordering::Relaxed) {
                         let began = Instant::now();
                         // Whatever comes of it is as well.
-                        let _came_to_nothing = misbehave(manner, address, target, task);
+                        let _came_to_nothing = misbehave(manner, speak, address, target, task);
                         count.fetch_add(1, Ordering::Relaxed);
                         thread::sleep(pause.saturating_sub(began.elapsed()));
                     }
@@ -102,26 +132,31 @@ impl Drop for Unruly {
     }
 }
 
-fn misbehave(manner: Manner, address: IpAddr, target: SocketAddr, task: SocketAddr) -> std::io::Result<()> {
+fn misbehave(
+    manner: Manner,
+    speak: Speak,
+    address: IpAddr,
+    target: SocketAddr,
+    task: SocketAddr,
+) -> std::io::Result<()> {
     if matches!(manner, Manner::Scan) {
         let port = fastrand::u16(30_001..60_000);
         return connect(address, SocketAddr::new(task.ip(), port), TIMEOUT).map(drop);
     }
-    if matches!(manner, Manner::Dawdle) && fastrand::u8(..8) == 0 {
-        return ask(address, target).map(drop);
-    }
-    let mut stream = connect(address, target, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    let socket = connect(address, target, TIMEOUT)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    let resets = || SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    let mut stream = speak(socket.try_clone()?, target.ip());
     let mut answer = Vec::new();
     match manner {
         Manner::Abort => {
             stream.write_all(REQUEST)?;
-            SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+            resets()?;
         }
-        Manner::Reset => SockRef::from(&stream).set_linger(Some(Duration::ZERO))?,
+        Manner::Reset => resets()?,
         Manner::HalfClose => {
             stream.write_all(REQUEST)?;
-            stream.shutdown(Shutdown::Write)?;
+            socket.shutdown(Shutdown::Write)?;
             stream.read_to_end(&mut answer)?;
         }
         Manner::Break => stream.write_all(&REQUEST[..20])?,
@@ -130,7 +165,10 @@ fn misbehave(manner: Manner, address: IpAddr, target: SocketAddr, task: SocketAd
             stream.read_to_end(&mut answer)?;
         }
         Manner::Dawdle | Manner::Scan => {
-            thread::sleep(Duration::from_millis(300));
+            // One in eight is as quick as anybody.
+            if fastrand::u8(..8) > 0 {
+                thread::sleep(Duration::from_millis(300));
+            }
             stream.write_all(REQUEST)?;
             stream.read_to_end(&mut answer)?;
         }

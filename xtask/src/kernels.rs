@@ -86,6 +86,8 @@ const ROWS: &[&str] = &[
     "targets::",
     "diagnose::",
     "rare::",
+    "partial::",
+    "starting::",
     "fallbacks::",
     "openings::",
     "probe_table::",

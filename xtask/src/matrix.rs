@@ -10,7 +10,8 @@ const HEAD: &str = "# Scenarios
 
 Written by `cargo xtask matrix` from the latest run of `cargo xtask test --all`: every row that held, with everything that was found
 in it and nothing else. A near miss has the same symptom and another cause, or a cause too weak to count. The exit code is that
-of `agent diagnose`, asked beside it: where it differs from what the verdict says, it began too late to have seen what stopped.
+of `agent diagnose`, asked beside it: where it differs from what the verdict says, it began too late to have seen what stopped. Rows
+by hand are about time, and it is not asked beside them.
 
 | Kind | Row | Family | Health check | Client addresses | Found (class, confidence) | Verdict | Exit code |
 |---|---|---|---|---|---|---|---|

@@ -22,13 +22,18 @@ const ALONE: usize = 4;
 /// misses. Two fifths of the time of all rows.
 const NOT_EVERYDAY: &[&str] = &[
     "calm::",
+    "delayed::",
     "flooded::",
     "leaks::",
     "learning::",
     "more_near_misses::",
+    "over_http::",
+    "policy_routes::",
     "promptness::",
+    "proxied::",
     "rhythm::",
     "safety::",
+    "translated::",
 ];
 
 /// Arguments of `test`.

@@ -38,6 +38,20 @@ mod tests {
     }
 
     #[test]
+    fn what_to_change_in_aws_is_said_in_the_terms_of_console_and_command_line() {
+        for code in Code::ALL {
+            let section = section(code).expect("a section");
+            let (_, change) = section.split_once("**Change in AWS.**").expect("the part");
+            let (change, _) = change.split_once("**Change on the host.**").expect("the next part");
+            let change = change.split_whitespace().collect::<Vec<_>>().join(" ");
+            let lower = change.to_lowercase();
+            let says_where = lower.contains("console:") && change.contains("`aws ");
+            let is_elsewhere = change.starts_with("Nothing") || lower.contains("as for `");
+            assert!(says_where || is_elsewhere, "{}: {change}", code.name());
+        }
+    }
+
+    #[test]
     fn a_section_ends_where_the_next_begins() {
         let text = section(Code::ProbesMissing).expect("a section");
         assert!(text.starts_with("## probes_missing\n") && !text.contains("## probes_stopped"));

@@ -44,7 +44,7 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let wire = Wire::new()?;
     let sink = Sink::new(&wire)?;
     let [one, other] = both_tables();
-    let mut agent = Unattached::load(TARGET.port(), &one, 14)?;
+    let mut agent = Unattached::load(&[TARGET.port()], &one, 14)?;
     let tables = [agent.table(&other)?, agent.table(&one)?];
     wire.task.run(|| agent.attach_first(INTERFACE))?;
 

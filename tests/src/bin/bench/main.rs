@@ -8,6 +8,7 @@ mod delivered;
 mod exact;
 mod others;
 mod page;
+mod ports;
 mod prefixes;
 mod process;
 mod programs;
@@ -31,6 +32,7 @@ type Bench = (&'static str, fn(&mut Page) -> Result<()>);
 const BENCHES: &[Bench] = &[
     ("programs", programs::measure),
     ("prefixes", prefixes::measure),
+    ("ports", ports::measure),
     ("reload", reload::measure),
     ("exact", exact::measure),
     ("delivered", delivered::measure),

@@ -69,7 +69,7 @@ impl Page {
         for (row, by) in missed {
             let _never_fails = writeln!(text, "- {}: by {}. {}", row.measure, row.number(by), row.why);
         }
-        text += "\n## Growth\n\n![Cost by number of prefixes and of targets](images/performance.svg)\n";
+        text += "\n## Growth\n\n![Cost by number of prefixes, of ports, and of targets](images/performance.svg)\n";
         text
     }
 }

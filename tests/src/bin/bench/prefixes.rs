@@ -48,7 +48,7 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let mut agents = Vec::new();
     for count in COUNTS {
         let named: Vec<_> = (0..count).map(|number| (IpNet::from(prefix(number)), Role::Client)).collect();
-        agents.push(Unattached::load(PORT, &named, 14).with_context(|| format!("{count} prefixes"))?);
+        agents.push(Unattached::load(&[PORT], &named, 14).with_context(|| format!("{count} prefixes"))?);
     }
     let mut beyond = vec![Vec::new(); COUNTS.len()];
     let mut control = Vec::new();

@@ -51,7 +51,7 @@ struct Case {
 ///
 /// When a program cannot be loaded or run, or counts nothing.
 pub fn measure(page: &mut Page) -> Result<()> {
-    let mut agent = Unattached::load(PORT, &named()?, 14)?;
+    let mut agent = Unattached::load(&[PORT], &named()?, 14)?;
     let (mut others, mut customary) = (Others::load()?, Others::load()?);
     let sources: Vec<Ipv4Net> = named()?
         .iter()

@@ -50,7 +50,7 @@ const WHY_WRONG: &str = "A SYN whose search goes on for longer than two replacem
 pub fn measure(page: &mut Page) -> Result<()> {
     let [one, other] = both_tables();
     let target = TASK.parse()?;
-    let mut agent = Unattached::load(8080, &one, 14)?;
+    let mut agent = Unattached::load(&[8080], &one, 14)?;
     let tables = [agent.table(&other)?, agent.table(&one)?];
     let addresses: Vec<_> =
         (0..SHARED as u32).map(|n| Ipv4Addr::from_bits(BASE.to_bits() + (n << 8) + 1)).collect();

@@ -41,6 +41,7 @@ pub fn all() -> Vec<Box<dyn Tool>> {
     let syns = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn";
     let tcpdump = Program {
         name: "tcpdump, SYNs to /dev/null",
+        program: "tcpdump",
         words: words(&["tcpdump", "-i", INTERFACE, "-n", "-w", "/dev/null", syns]),
         ready: "listening on",
         seen: |report| report.lines().find_map(|line| line.split_once(" packets captured")?.0.parse().ok()),
@@ -52,7 +53,16 @@ pub fn all() -> Vec<Box<dyn Tool>> {
         interval:ms:300 { printf(\"ready\\n\"); }";
     let bpftrace = Program {
         name: "bpftrace, counting SYNs",
-        words: words(&["bpftrace", "-B", "line", "-e", script]),
+        program: "bpftrace",
+        // It looks tracepoints up where nobody may have mounted them; the mount is gone with the program.
+        words: words(&[
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t tracefs tracefs /sys/kernel/tracing; exec bpftrace -B line -e \"$0\"",
+            script,
+        ]),
         ready: "ready",
         seen: |report| report.lines().find_map(|line| line.strip_prefix("@syns: ")?.parse().ok()),
         running: None,
@@ -76,6 +86,8 @@ pub fn all() -> Vec<Box<dyn Tool>> {
 /// A program that tells at its end how many it saw.
 struct Program {
     name: &'static str,
+    /// What has to be installed.
+    program: &'static str,
     words: Vec<String>,
     /// What it writes once it sees packets.
     ready: &'static str,
@@ -90,11 +102,11 @@ impl Tool for Program {
 
     fn is_here(&self) -> bool {
         let paths = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&paths).any(|directory| directory.join(&self.words[0]).is_file())
+        std::env::split_paths(&paths).any(|directory| directory.join(self.program).is_file())
     }
 
     fn start(&mut self, wire: &Wire) -> Result<()> {
-        let path = std::env::temp_dir().join(format!("agent-bench-{}-{}", std::process::id(), self.words[0]));
+        let path = std::env::temp_dir().join(format!("agent-bench-{}-{}", std::process::id(), self.program));
         let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
