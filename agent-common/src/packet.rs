@@ -243,6 +243,16 @@ impl Location {
         Some(self.tcp + (bytes.u8_at(self.tcp + 12)? >> 4 << 2) as usize)
     }
 
+    /// Whether something follows the TCP header, by the lengths in the headers. A length of zero is one that has no room for its
+    /// number (BIG TCP).
+    #[inline(always)]
+    pub fn carries_data<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<bool> {
+        let payload = self.payload(bytes)?;
+        let (fixed, length) =
+            if self.ipv6 { (40, bytes.u16_at(self.ip + 4)?) } else { (0, bytes.u16_at(self.ip + 2)?) };
+        Some(length == 0 || self.ip + fixed + length as usize > payload)
+    }
+
     /// Source and destination port.
     #[inline(always)]
     pub fn ports<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<(u16, u16)> {
@@ -328,6 +338,12 @@ pub const fn is_syn(tcp_flags: u8) -> bool {
 #[inline(always)]
 pub const fn is_syn_ack(tcp_flags: u8) -> bool {
     tcp_flags & (flags::SYN | flags::RST | flags::ACK) == flags::SYN | flags::ACK
+}
+
+/// A segment in the middle of a connection, or its end.
+#[inline(always)]
+pub const fn is_segment(tcp_flags: u8) -> bool {
+    tcp_flags & (flags::SYN | flags::RST | flags::ACK) == flags::ACK
 }
 
 /// A segment in the middle of a connection that hands over what a writer wrote: the begin of a request is one.

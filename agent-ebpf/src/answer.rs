@@ -1,10 +1,10 @@
-//! tc egress, behind the one that counts: how the application answers connections from the NLB's nodes.
+//! tc egress, in the program that counts: how the application answers connections from the NLB's nodes.
 //!
-//! A program of its own, like the one for openings and attached with it: whoever names no NLB pays nothing for it.
+//! Of what the counting found, nothing is known here: like for openings, the search begins anew.
 
 use agent_common::{
     answer::{Answer, recognise},
-    packet::flags,
+    packet,
     prefix::LOOK_AT_OPENINGS,
 };
 use aya_ebpf::programs::TcContext;
@@ -22,7 +22,7 @@ use crate::{
 #[inline(always)]
 pub fn look(context: &TcContext) -> Option<()> {
     let (bytes, found) = locate(context)?;
-    if found.flags(&bytes)? & (flags::SYN | flags::RST | flags::ACK) != flags::ACK {
+    if !packet::is_segment(found.flags(&bytes)?) {
         return None;
     }
     let payload = found.payload(&bytes)?;

@@ -9,7 +9,10 @@ use agent_common::{
     drop::{DropKey, DropKind, REASON_UNKNOWN},
     packet::{self, Address, Bytes, Location, usual_at_ip},
 };
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::{
+    EbpfContext,
+    programs::{BtfTracePointContext, RawTracePointContext},
+};
 
 use crate::{
     kernel::{Fields, Packet},
@@ -17,21 +20,33 @@ use crate::{
     read::{Headers, argument},
     source,
     target::fact,
+    typed::TypedPacket,
 };
 
-/// Files the drop if it is a SYN for, or a SYN-ACK from, a watched port of the target.
+/// Files the drop if it is a SYN for, or a SYN-ACK from, a watched port of the target. For a hook whose arguments are numbers.
 #[inline(always)]
 pub fn record(context: &RawTracePointContext) {
-    let packet = Packet::new(context.arg(0));
+    let packet = Packet::new(argument::<0>(context));
+    let mut room = MaybeUninit::uninit();
+    if packet.in_target()
+        && let Some(fields) = packet.fields(&mut room)
+    {
+        let _not_a_handshake_packet = file(context, fields);
+    }
+}
+
+/// The same for a hook whose arguments have types.
+#[inline(always)]
+pub fn record_typed(context: &BtfTracePointContext) {
+    let packet = TypedPacket::new(argument::<0>(context));
     if packet.in_target() {
         let _not_a_handshake_packet = file(context, &packet);
     }
 }
 
 #[inline(always)]
-fn file(context: &RawTracePointContext, packet: &Packet) -> Option<()> {
-    let (mut fields, mut headers) = (MaybeUninit::uninit(), MaybeUninit::<Headers>::uninit());
-    let fields = packet.fields(&mut fields)?;
+fn file(context: &impl EbpfContext, fields: &impl Fields) -> Option<()> {
+    let mut headers = MaybeUninit::<Headers>::uninit();
     let bytes = fields.network_header()?;
     // Nearly every packet has its headers one after the other: one read for all of them.
     let usual = bytes.copy(&mut headers).and_then(|headers| Some((headers, usual_at_ip(headers)?)));
@@ -49,7 +64,7 @@ fn file(context: &RawTracePointContext, packet: &Packet) -> Option<()> {
 /// A SYN that came in, or a SYN-ACK of this host. Neither one that this host sends to somebody's port of the same number, nor one
 /// that it gets.
 #[inline(always)]
-fn look<B: Bytes>(fields: &Fields, bytes: &B, found: &Location) -> Option<(DropKind, u16, Address)> {
+fn look<B: Bytes>(fields: &impl Fields, bytes: &B, found: &Location) -> Option<(DropKind, u16, Address)> {
     let tcp_flags = found.flags(bytes)?;
     let (from, to) = found.ports(bytes)?;
     if packet::is_syn(tcp_flags) && !(fields.is_own() && fields.has_socket()) {
@@ -63,7 +78,7 @@ fn look<B: Bytes>(fields: &Fields, bytes: &B, found: &Location) -> Option<(DropK
 
 /// On which side of the ingress hook an inbound SYN was dropped.
 #[inline(always)]
-fn place(fields: &Fields, reason: u32) -> DropKind {
+fn place(fields: &impl Fields, reason: u32) -> DropKind {
     if reason == fact!(reason_not_specified) {
         return if fields.route() == 0 { DropKind::SynBeforeHook } else { DropKind::DuplicateSyn };
     }
@@ -73,7 +88,7 @@ fn place(fields: &Fields, reason: u32) -> DropKind {
 
 /// The reason argument, where the running kernel has one. An index the tracepoint does not have must be dead code.
 #[inline(always)]
-fn reason(context: &RawTracePointContext) -> u32 {
+fn reason(context: &impl EbpfContext) -> u32 {
     match fact!(reason_argument) {
         2 => argument::<2>(context) as u32,
         3 => argument::<3>(context) as u32,

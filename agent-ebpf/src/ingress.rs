@@ -1,4 +1,5 @@
-//! tc ingress: an inbound SYN for a watched port is one more arrival of its source.
+//! tc ingress: an inbound SYN for a watched port is one more arrival of its source, and what a connection hands over is looked
+//! at closer.
 
 use agent_common::{
     packet::{self, Address, Bytes, Location},
@@ -8,13 +9,16 @@ use aya_ebpf::programs::TcContext;
 
 use crate::{
     maps::{control, ports, recent, strays, tallies},
+    opening,
     see::{Sight, see},
     source,
     target::fact,
 };
 
-/// A SYN for a port that is watched, or for another while that matters.
+/// A SYN for a port that is watched, or for another while that matters; or a segment for a watched port that hands over data. In
+/// one shape: of an enum the compiler carries the parts that one variant lacks along, which the verifier refuses.
 struct Seen {
+    is_syn: bool,
     address: Address,
     port: u16,
     /// `None` where the port is not watched.
@@ -31,24 +35,33 @@ impl Sight for Seen {
 
     #[inline(always)]
     fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
-        if !packet::is_syn(found.flags(bytes)?) {
+        let tcp_flags = found.flags(bytes)?;
+        let is_syn = packet::is_syn(tcp_flags);
+        if !is_syn && !packet::is_push(tcp_flags) {
             return Some(None);
         }
         let (_, port) = found.ports(bytes)?;
         let port_index = ports::on_wire(port);
-        if port_index.is_none() && !control::hunts_strays() {
+        if port_index.is_none() && !(is_syn && control::hunts_strays()) {
             return Some(None);
         }
         let sequence = if port_index.is_none() { found.sequence(bytes)? } else { 0 };
-        Some(Some(Self { address: found.source(bytes)?, port, port_index, sequence }))
+        Some(Some(Self { is_syn, address: found.source(bytes)?, port, port_index, sequence }))
     }
 }
 
-/// Counts the packet if it is a SYN for a watched port.
+/// Counts the packet if it is a SYN for a watched port. With `LOOK`, looks closer at one that hands over data.
 #[inline(always)]
-pub fn count(context: &TcContext) {
+pub fn count<const LOOK: bool>(context: &TcContext) {
     // Here, where all ways meet: the verifier follows the search for a source once.
-    let Some(Seen { address, port, port_index, sequence }) = see(context) else { return };
+    let Some(Seen { is_syn, address, port, port_index, sequence }) = see(context) else { return };
+    if !is_syn {
+        // All that was found is forgotten: the verifier follows what comes now once, and not for each way to here.
+        if LOOK {
+            let _not_an_opening = opening::look(context);
+        }
+        return;
+    }
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
     let Some(port_index) = port_index else {

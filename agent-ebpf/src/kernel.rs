@@ -4,7 +4,10 @@ use core::mem::MaybeUninit;
 
 use agent_common::packet::Address;
 
-use crate::{read::Kernel, target::fact};
+use crate::{
+    read::{Kernel, Word},
+    target::fact,
+};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -109,7 +112,7 @@ impl Packet {
 
     /// A copy of it, in this room.
     #[inline(always)]
-    pub fn fields<'a>(&self, room: &'a mut MaybeUninit<Fields>) -> Option<&'a Fields> {
+    pub fn fields<'a>(&self, room: &'a mut MaybeUninit<CopiedFields>) -> Option<&'a CopiedFields> {
         self.0.copy(room)
     }
 
@@ -122,31 +125,32 @@ impl Packet {
 /// Words of a [`Fields`]: longer than a `struct sk_buff` is (232 bytes, v6.1), and shorter than the 256 of the slab it lies in.
 const FIELD_WORDS: usize = 30;
 
-/// The fields of a `struct sk_buff`, copied with one read: one of each costs as much (20 ns).
-pub struct Fields([u64; FIELD_WORDS]);
+/// What is asked of a `struct sk_buff` that is thrown away.
+pub trait Fields {
+    /// A field.
+    fn field<T: Word>(&self, offset: u32) -> Option<T>;
 
-impl Fields {
     /// The route's `dst_entry`, or 0. The lowest bit only says whether a reference is held.
     #[inline(always)]
-    pub fn route(&self) -> u64 {
+    fn route(&self) -> u64 {
         self.field::<u64>(fact!(skb_refdst)).unwrap_or(0) & !1
     }
 
     /// Sent by this host rather than received.
     #[inline(always)]
-    pub fn is_own(&self) -> bool {
+    fn is_own(&self) -> bool {
         self.field::<u32>(fact!(skb_iif)) == Some(0)
     }
 
     /// Whether a socket owns it.
     #[inline(always)]
-    pub fn has_socket(&self) -> bool {
+    fn has_socket(&self) -> bool {
         self.field::<u64>(fact!(skb_sk)).unwrap_or(0) != 0
     }
 
     /// Where the network header should be; a packet dropped early has only its data pointer.
     #[inline(always)]
-    pub fn network_header(&self) -> Option<Kernel> {
+    fn network_header(&self) -> Option<Kernel> {
         let offset: u16 = self.field(fact!(skb_network_header))?;
         let start = if offset == 0 || offset == u16::MAX {
             self.field::<u64>(fact!(skb_data))?
@@ -155,10 +159,15 @@ impl Fields {
         };
         Some(Kernel(start))
     }
+}
 
+/// The fields of a `struct sk_buff`, copied with one read: one of each costs as much (20 ns).
+pub struct CopiedFields([u64; FIELD_WORDS]);
+
+impl Fields for CopiedFields {
     /// A field, if it is there and lies in the copy.
     #[inline(always)]
-    fn field<T: Copy>(&self, offset: u32) -> Option<T> {
+    fn field<T: Word>(&self, offset: u32) -> Option<T> {
         if offset as usize > size_of_val(&self.0) - size_of::<T>() {
             return None;
         }

@@ -20,42 +20,44 @@ mod see;
 mod source;
 mod state;
 mod target;
+mod typed;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    macros::{classifier, raw_tracepoint},
-    programs::{RawTracePointContext, TcContext},
+    macros::{btf_tracepoint, classifier, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TcContext},
 };
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: whoever comes after this program still runs (include/uapi/linux/bpf.h
 /// and pkt_cls.h, v6.6).
 const NEXT: i32 = -1;
 
-/// Counts inbound SYNs. The name shows in `tc filter show` and `bpftool net`, and is how a stale filter is recognised.
+/// Counts inbound SYNs, and looks at what connections from the NLB's nodes begin with. The name shows in `tc filter show` and
+/// `bpftool net`, and is how a stale filter is recognised.
 #[classifier]
 pub fn hct_ingress(context: TcContext) -> i32 {
-    ingress::count(&context);
+    ingress::count::<true>(&context);
     NEXT
 }
 
-/// Looks at what connections from the NLB's nodes begin with.
+/// Counts inbound SYNs only, where the kernel refuses the one that looks, too.
 #[classifier]
-pub fn hct_openings(context: TcContext) -> i32 {
-    let _not_an_opening = opening::look(&context);
+pub fn hct_ingress_syn(context: TcContext) -> i32 {
+    ingress::count::<false>(&context);
     NEXT
 }
 
-/// Looks at how connections from the NLB's nodes are answered.
-#[classifier]
-pub fn hct_answers(context: TcContext) -> i32 {
-    let _not_an_answer = answer::look(&context);
-    NEXT
-}
-
-/// Counts outbound SYN-ACKs and the RSTs that refuse a SYN.
+/// Counts outbound SYN-ACKs and the RSTs that refuse a SYN, and looks at how connections from the NLB's nodes are answered.
 #[classifier]
 pub fn hct_egress(context: TcContext) -> i32 {
-    egress::count(&context);
+    egress::count::<true>(&context);
+    NEXT
+}
+
+/// Counts outbound SYN-ACKs and refusals only, where the kernel refuses the one that looks, too.
+#[classifier]
+pub fn hct_egress_syn(context: TcContext) -> i32 {
+    egress::count::<false>(&context);
     NEXT
 }
 
@@ -63,6 +65,13 @@ pub fn hct_egress(context: TcContext) -> i32 {
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 pub fn kfree_skb(context: RawTracePointContext) -> i32 {
     drop::record(&context);
+    0
+}
+
+/// The same, where the kernel knows the types of the arguments: a third of the time.
+#[btf_tracepoint(function = "kfree_skb")]
+pub fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
+    drop::record_typed(&context);
     0
 }
 

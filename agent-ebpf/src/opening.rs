@@ -1,8 +1,7 @@
-//! tc ingress, behind the one that counts: what connections from a shared address begin with, probe or client.
+//! tc ingress, in the program that counts: what connections from a shared address begin with, probe or client.
 //!
-//! A program of its own, so that the verifier has to follow one search at a time. Where an NLB is named, only what its nodes
-//! send is searched; else everybody's, so that nodes can be learned. Only what names itself a probe is remembered until its
-//! connection ends, so that no flood of clients can push it out.
+//! Where an NLB is named, only what its nodes send is searched; else everybody's, so that nodes can be learned. Only what names
+//! itself a probe is remembered until its connection ends, so that no flood of clients can push it out.
 
 use agent_common::{
     opening::{Opening, SHORTEST, recognise},

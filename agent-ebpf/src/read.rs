@@ -3,12 +3,7 @@
 use core::mem::MaybeUninit;
 
 use agent_common::packet::Bytes;
-use aya_ebpf::{
-    EbpfContext as _,
-    cty::c_void,
-    helpers,
-    programs::{RawTracePointContext, TcContext},
-};
+use aya_ebpf::{EbpfContext, cty::c_void, helpers, programs::TcContext};
 
 /// The linear part of a packet, read by direct access (1 ns for a whole SYN).
 pub struct Linear {
@@ -160,10 +155,10 @@ fn blur(pointer: usize, offset: usize) -> usize {
     }
 }
 
-/// The argument of a raw tracepoint with a constant index. Several plain reads in one function the compiler folds
+/// The argument of a tracepoint with a constant index. Several plain reads in one function the compiler folds
 /// into one with a computed index, which the verifier refuses for a context.
 #[inline(always)]
-pub fn argument<const INDEX: usize>(context: &RawTracePointContext) -> u64 {
+pub fn argument<const INDEX: usize>(context: &impl EbpfContext) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
         let value: u64;
@@ -181,7 +176,10 @@ pub fn argument<const INDEX: usize>(context: &RawTracePointContext) -> u64 {
         value
     }
     #[cfg(not(target_arch = "bpf"))]
-    context.arg(INDEX)
+    // SAFETY: as above.
+    unsafe {
+        context.as_ptr().cast::<u64>().add(INDEX).read()
+    }
 }
 
 /// A packet whose headers are not all in the linear part: read through the helper (15 ns and more).
@@ -251,6 +249,66 @@ impl Bytes for Headers {
     #[inline(always)]
     fn u32_at(&self, offset: usize) -> Option<u32> {
         self.load(offset).map(u32::from_be_bytes)
+    }
+}
+
+/// What one instruction loads.
+pub trait Word: Copy {
+    /// Loads it.
+    ///
+    /// # Safety
+    ///
+    /// The verifier has to know `pointer` for one to a kernel structure with such a member at the offset.
+    unsafe fn load(pointer: u64, offset: u64) -> Self;
+}
+
+/// Implements [`Word`] for an integer of so many bits.
+macro_rules! word {
+    ($kind:ty, $width:literal) => {
+        impl Word for $kind {
+            #[inline(always)]
+            unsafe fn load(pointer: u64, offset: u64) -> Self {
+                #[cfg(target_arch = "bpf")]
+                {
+                    let value: u64;
+                    // SAFETY: the verifier turns the load into one that gives zero where nothing is mapped. The offset is
+                    // added here, because the compiler may keep a pointer that is not one of its own in any order.
+                    unsafe {
+                        core::arch::asm!(
+                            "{pointer} += {offset}",
+                            concat!("{value} = *(", $width, " *)({pointer} + 0)"),
+                            value = out(reg) value,
+                            pointer = inout(reg) pointer => _,
+                            offset = in(reg) offset,
+                            options(pure, readonly, nostack),
+                        );
+                    }
+                    value as $kind
+                }
+                #[cfg(not(target_arch = "bpf"))]
+                // SAFETY: the caller's.
+                unsafe {
+                    ((pointer + offset) as *const $kind).read()
+                }
+            }
+        }
+    };
+}
+
+word!(u64, "u64");
+word!(u32, "u32");
+word!(u16, "u16");
+
+/// A kernel structure whose type the verifier knows.
+#[derive(Clone, Copy)]
+pub struct Typed(pub u64);
+
+impl Typed {
+    /// Loads a member.
+    #[inline(always)]
+    pub fn load<T: Word>(self, offset: u32) -> T {
+        // SAFETY: the verifier refuses the program where the type has no such member.
+        unsafe { T::load(self.0, offset as u64) }
     }
 }
 

@@ -53,11 +53,7 @@ fn nothing_is_left(lab: &Topology, Mortal { process, objects }: &Mortal) {
 fn end_by(arguments: &str, end: impl FnOnce(Agent) -> Ended) -> (Topology, Mortal, Ended) {
     let lab = lab();
     let agent = Agent::trace(&lab.task, &words(arguments));
-    assert_eq!(
-        attached(&lab.task).len(),
-        4,
-        "one hook each way, and one more each way to look into connections"
-    );
+    assert_eq!(attached(&lab.task).len(), 2, "one hook each way");
     let mortal = Mortal::new(agent.id());
     let ended = end(agent);
     (lab, mortal, ended)
@@ -122,13 +118,13 @@ fn the_next_start_removes_filters_of_a_killed_agent_and_no_others() {
     let lab = lab();
     let mut killed = Agent::trace(&lab.task, &words("--port 80 --nlb 10.255.0.1 --attach clsact"));
     let living = Agent::trace(&lab.task, &words("--port 81 --attach clsact"));
-    assert_eq!(attached(&lab.task).len(), 8, "four of each");
+    assert_eq!(attached(&lab.task).len(), 4, "two of each");
     killed.signal(Signal::KILL);
     killed.wait_end();
-    assert_eq!(attached(&lab.task).len(), 8, "filters outlive their agent");
+    assert_eq!(attached(&lab.task).len(), 4, "filters outlive their agent");
     let (while_it_ran, _) = sweep(&lab);
-    assert_eq!(while_it_ran, 8, "four of the living agent, four of the new one");
-    assert_eq!(attached(&lab.task).len(), 4, "those of the living agent");
+    assert_eq!(while_it_ran, 4, "two of the living agent, two of the new one");
+    assert_eq!(attached(&lab.task).len(), 2, "those of the living agent");
     let process = Mortal::new(living.id());
     assert_eq!(living.stop().status.code(), Some(0));
     nothing_is_left(&lab, &process);
@@ -153,7 +149,7 @@ fn unread(lab: &Topology) -> (Child, ChildStdout) {
     command.args(["trace", "--port", "80", "--interval", "10ms", "--output", "json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = lab.task.spawn(&mut command);
-    wait::until("the hooks", PATIENCE, || attached(&lab.task).len() == 4);
+    wait::until("the hooks", PATIENCE, || attached(&lab.task).len() == 2);
     let pipe = child.stdout.take().expect("its standard output is a pipe");
     // It reports every 10 ms: when nothing more comes in a long while, the pipe is full.
     let in_pipe = || rustix::io::ioctl_fionread(&pipe).expect("a pipe knows what is in it");
@@ -215,7 +211,7 @@ fn the_ready_file_lives_as_long_as_the_hooks() {
         std::fs::read_to_string(&file).is_ok_and(|text| text == format!("{process}\n"))
     });
     let mortal = Mortal::new(process);
-    assert_eq!(attached(&lab.task).len(), 4, "it is ready when it says so");
+    assert_eq!(attached(&lab.task).len(), 2, "it is ready when it says so");
     assert_eq!(agent.stop().status.code(), Some(0));
     assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 0);
     std::fs::remove_dir_all(&directory).expect("removing the directory");

@@ -7,6 +7,7 @@ use lab::{
     agent::{Agent, words},
     app::{App, Listen},
     client::ask,
+    descriptors::numbers,
     kernel::{self, GIVES_DROP_REASONS},
     nlb::{connect, in_vain},
     plan::{Family, Plan},
@@ -23,16 +24,8 @@ use crate::{
     turns,
 };
 
-/// Programs on the interface, and tracepoints.
-const HOOKS: [&str; 7] = [
-    "hct_ingress",
-    "hct_egress",
-    "hct_openings",
-    "hct_answers",
-    "kfree_skb",
-    "inet_sock_set_state",
-    "tcp_retransmit_synack",
-];
+/// What counts and looks on both sides of the interface, and three tracepoints.
+const HOOKS: usize = 7;
 
 struct Scene {
     lab: Topology,
@@ -152,33 +145,71 @@ fn a_member_that_a_kernel_does_not_have_costs_only_the_hooks_that_read_it() {
     assert_eq!(agent.stop().status.code(), Some(0));
 }
 
+/// The blind spots where a hook's programs are refused: those that look closer only, or all of them.
+const REFUSALS: [(&[&str], &[&str]); 7] = [
+    (&["hct_ingress"], &["hct_openings"]),
+    (&["hct_egress"], &["hct_answers"]),
+    (&["hct_ingress", "hct_ingress_syn"], &["hct_openings", "hct_ingress"]),
+    (&["hct_egress", "hct_egress_syn"], &["hct_answers", "hct_egress"]),
+    (&["kfree_skb_typed", "kfree_skb"], &["kfree_skb"]),
+    (&["inet_sock_set_state"], &["inet_sock_set_state"]),
+    (&["tcp_retransmit_synack"], &["tcp_retransmit_synack"]),
+];
+
+/// `BPF_PROG_TYPE_TRACING` (include/uapi/linux/bpf.h, v5.10).
+const TRACING: u64 = 26;
+
+/// A raw tracepoint serves where the kernel takes no program whose arguments have types: with the same counts and the same words.
 #[test]
-fn a_program_that_the_verifier_refuses_costs_only_what_it_sees() {
+fn drops_are_told_over_a_raw_tracepoint_where_there_are_no_types() {
     let _turn = turns::share();
     let scene = Scene::new(Family::V4);
-    for refused in HOOKS {
-        let copy = Copied::refused(&scene.lab.task, &[refused]);
+    let both = Copied::refused(&scene.lab.task, &[]);
+    let raw = Copied::refused(&scene.lab.task, &["kfree_skb_typed"]);
+    for (copy, has_types) in [(both, true), (raw, false)] {
         let mut command = Command::new(&copy.0);
         command.args(scene.arguments(&kernel::arguments()));
         let mut agent = watching(Agent::spawn(&scene.lab.task, command));
         let start = agent.lines()[0].clone();
-        let spots = ids(&start);
-        assert_eq!(
-            spots.iter().filter(|id| **id != "drop_reasons").collect::<Vec<_>>(),
-            [&refused],
-            "{start}"
-        );
-        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(HOOKS.len() - 1), "{start}");
+        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(HOOKS), "{start}");
+        assert_eq!(numbers(agent.id(), "prog_type:").contains(&TRACING), has_types);
+        scene.drop_one();
+        scene.lab.firewall_off();
+        agent.wait_until("the drop to be counted", PATIENCE, |lines| {
+            let dropped = lines.iter().filter_map(|line| line["dropped"].as_u64());
+            (dropped.sum::<u64>() >= 1).then_some(())
+        });
+        let ended = agent.stop();
+        if *GIVES_DROP_REASONS {
+            let named = |line: &Value| line["drop_reasons"]["NETFILTER_DROP"].as_u64().is_some();
+            assert!(ended.lines.iter().any(named), "{has_types}: {}", ended.text);
+        }
+    }
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses_costs_only_what_it_sees() {
+    let _turn = turns::share();
+    let scene = Scene::new(Family::V4);
+    for (refused, lost) in REFUSALS {
+        let copy = Copied::refused(&scene.lab.task, refused);
+        let mut command = Command::new(&copy.0);
+        command.args(scene.arguments(&kernel::arguments()));
+        let mut agent = watching(Agent::spawn(&scene.lab.task, command));
+        let start = agent.lines()[0].clone();
+        let spots: Vec<_> = ids(&start).into_iter().filter(|id| *id != "drop_reasons").collect();
+        assert_eq!(spots, lost, "{start}");
+        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(HOOKS - lost.len()), "{start}");
         scene.ask();
         // Whoever sees SYNs and whoever sees SYN-ACKs counts for himself.
-        let seen = if refused == "hct_ingress" { "answered" } else { "arrived" };
+        let seen = if lost.contains(&"hct_ingress") { "answered" } else { "arrived" };
         agent.wait_until("the connection to be counted", PATIENCE, |lines| {
             (sum(lines, "client", seen) == 1).then_some(())
         });
         let ended = agent.stop();
-        assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""), "{refused}");
-        assert_eq!(last_verdict(&ended.lines), Some("inconclusive"), "{refused}: {}", ended.text);
-        assert_eq!(witness::attached(&scene.lab.task), [""; 0], "{refused}");
+        assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(0), ""), "{lost:?}");
+        assert_eq!(last_verdict(&ended.lines), Some("inconclusive"), "{lost:?}: {}", ended.text);
+        assert_eq!(witness::attached(&scene.lab.task), [""; 0], "{lost:?}");
     }
 }
 
@@ -186,13 +217,13 @@ fn a_program_that_the_verifier_refuses_costs_only_what_it_sees() {
 fn what_the_verifier_says_is_kept_for_those_who_ask() {
     let _turn = turns::share();
     let scene = Scene::new(Family::V4);
-    let copy = Copied::refused(&scene.lab.task, &["kfree_skb", "hct_openings"]);
+    let copy = Copied::refused(&scene.lab.task, &["kfree_skb_typed", "kfree_skb", "hct_ingress"]);
     for (log, is_kept) in [("debug", true), ("warn", false)] {
         let mut command = Command::new(&copy.0);
         command.args(scene.arguments(&kernel::arguments())).env("RUST_LOG", log);
         let ended = watching(Agent::spawn(&scene.lab.task, command)).stop();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
-        for program in ["kfree_skb", "hct_openings"] {
+        for program in ["kfree_skb_typed", "kfree_skb", "hct_ingress"] {
             let said =
                 ended.errors.lines().any(|line| line.contains(program) && line.contains("unknown opcode ff"));
             assert_eq!(said, is_kept, "{program} with {log}: {}", ended.errors);
@@ -205,7 +236,8 @@ fn what_the_verifier_says_is_kept_for_those_who_ask() {
 fn without_both_programs_that_count_nothing_can_be_observed() {
     let _turn = turns::share();
     let scene = Scene::new(Family::V4);
-    let copy = Copied::refused(&scene.lab.task, &["hct_ingress", "hct_egress"]);
+    let copy =
+        Copied::refused(&scene.lab.task, &["hct_ingress", "hct_ingress_syn", "hct_egress", "hct_egress_syn"]);
     let mut command = Command::new(&copy.0);
     command.args(scene.arguments(&kernel::arguments()));
     let ended = Agent::spawn(&scene.lab.task, command).wait_end();

@@ -150,7 +150,7 @@ fn a_namespace_that_ends_is_told_apart_from_silence() {
     let path = lab.task.path().display().to_string();
     let mut agent = Agent::trace(&home, &[&arguments[..], std::slice::from_ref(&path)].concat());
     assert_eq!(agent.lines()[0]["netns"], path.as_str());
-    assert_eq!(witness::attached(&lab.task).len(), 4, "all hooks are in the task's namespace");
+    assert_eq!(witness::attached(&lab.task).len(), 2, "all hooks are in the task's namespace");
     assert_eq!(witness::attached(&home), [""; 0]);
     drop(lab);
     let ended = agent.wait_end();
@@ -204,7 +204,7 @@ fn outlives_its_standard_output(stdout: Stdio, cause: &str) {
     };
     let at_first = wait::for_some("lines to be lost", START, || lost().filter(|lost| *lost > 0.0));
     wait::until("more lines to be lost", PATIENCE, || lost().is_some_and(|lost| lost > at_first));
-    assert_eq!(witness::attached(&lab.task).len(), 4, "it still watches");
+    assert_eq!(witness::attached(&lab.task).len(), 2, "it still watches");
     kill_process(Pid::from_child(&child), Signal::TERM).expect("a signal");
     let output = child.wait_with_output().expect("its output");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -150,12 +150,12 @@ fn two_agents_on_one_interface_count_the_same() {
         let scene = Scene::new(Family::V4);
         let attach = format!("--attach {attach}");
         let (mut one, mut two) = (scene.agent(&attach), scene.agent(&attach));
-        assert_eq!(attached(&scene.lab.task).len(), 8);
+        assert_eq!(attached(&scene.lab.task).len(), 4);
         scene.ask(6);
         scene.wait_counted(&mut one, 6);
         scene.wait_counted(&mut two, 6);
         one.stop();
-        assert_eq!(attached(&scene.lab.task).len(), 4);
+        assert_eq!(attached(&scene.lab.task).len(), 2);
         scene.ask(3);
         scene.wait_counted(&mut two, 9);
         two.stop();

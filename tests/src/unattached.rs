@@ -11,7 +11,7 @@ use agent::{
     kernel::{
         facts::KernelFacts,
         maps::Maps,
-        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, Sizes},
+        programs::{EGRESS, INGRESS, Programs, Sizes},
         source_maps,
     },
 };
@@ -25,14 +25,10 @@ use ipnet::IpNet;
 /// Which of the tc programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Counts SYNs.
+    /// Counts SYNs, and looks at what connections begin with.
     Ingress,
-    /// Counts SYN-ACKs and refusals.
+    /// Counts SYN-ACKs and refusals, and looks at how connections are answered.
     Egress,
-    /// Looks at what connections begin with.
-    Openings,
-    /// Looks at how they are answered.
-    Answers,
 }
 
 impl Side {
@@ -40,8 +36,6 @@ impl Side {
         match self {
             Self::Ingress => INGRESS,
             Self::Egress => EGRESS,
-            Self::Openings => OPENINGS,
-            Self::Answers => ANSWERS,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Counted drops by slot, port, kind and reason.
 
 use agent_common::drop::DropKey;
-use aya_ebpf::{btf_maps::PerCpuHashMap, macros::btf_map, programs::RawTracePointContext};
+use aya_ebpf::{EbpfContext, btf_maps::PerCpuHashMap, macros::btf_map};
 use aya_log_ebpf::debug;
 
 use crate::{atomic, maps::loss};
@@ -12,7 +12,7 @@ static DROPS: PerCpuHashMap<DropKey, u64, 1> = PerCpuHashMap::new();
 
 /// Adds one; a drop that finds no place is counted as lost.
 #[inline(always)]
-pub fn add(context: &RawTracePointContext, key: &DropKey) {
+pub fn add(context: &impl EbpfContext, key: &DropKey) {
     if let Some(count) = DROPS.get_ptr_mut(key) {
         // SAFETY: a non-null, 8-byte aligned map value; entries are never deleted, and only atomics write it.
         unsafe { atomic::add_one(count) };

@@ -12,10 +12,15 @@ use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
         clsact::{Clsact, PRIORITY},
-        programs::{ANSWERS, EGRESS, INGRESS, OPENINGS, Programs, cause, refusal},
+        programs::{EGRESS, EGRESS_SYN, INGRESS, INGRESS_SYN, Programs, cause, refusal},
         tcx,
     },
 };
+
+/// Blind spot: what connections begin with.
+pub const OPENINGS: &str = "hct_openings";
+/// Blind spot: how they are answered.
+pub const ANSWERS: &str = "hct_answers";
 
 /// Which mechanism to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +32,44 @@ pub enum AttachMode {
     Clsact,
 }
 
+/// One side of the interface.
+struct Hook {
+    side: TcAttachType,
+    /// The program that counts and looks at what connections carry; also the id of the blind spot where neither runs.
+    looks: &'static str,
+    /// The one that counts only.
+    counts: &'static str,
+    stage: Stage,
+    loss: &'static str,
+    /// Id of the blind spot where only the second runs.
+    look: &'static str,
+    word: &'static str,
+    look_loss: &'static str,
+}
+
+const HOOKS: [Hook; 2] = [
+    Hook {
+        side: TcAttachType::Ingress,
+        looks: INGRESS,
+        counts: INGRESS_SYN,
+        stage: Stage::Arrived,
+        loss: "arriving SYNs",
+        look: OPENINGS,
+        word: "openings",
+        look_loss: "which connections of a shared address are health checks",
+    },
+    Hook {
+        side: TcAttachType::Egress,
+        looks: EGRESS,
+        counts: EGRESS_SYN,
+        stage: Stage::Answered,
+        loss: "leaving SYN-ACKs",
+        look: ANSWERS,
+        word: "answers",
+        look_loss: "how health checks are answered",
+    },
+];
+
 /// The hooks on one interface. Dropping it outside the target's namespace would leave clsact filters behind: call
 /// [`Attachment::detach`] inside.
 #[derive(Default)]
@@ -35,7 +78,7 @@ pub struct Attachment {
     clsact: Option<Clsact>,
     /// What tells other agents that the programs are an agent's.
     signs: Vec<UnixDatagram>,
-    /// The hooks of the programs that look into connections.
+    /// The hooks whose programs look into connections.
     pub looking: Vec<String>,
     /// What is hooked up and counts, such as `tcx ingress`.
     pub hooks: Vec<String>,
@@ -44,34 +87,43 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Hooks up the programs that count, and those that tell probes from clients of the same address and
-    /// see how they are answered. Runs in the target's namespace. What fails becomes a blind spot.
+    /// Hooks up the programs that count, tell probes from clients of the same address, and see how they are answered. Runs in the target's namespace. What fails becomes a blind spot.
     pub fn attach(programs: &mut Programs, interface: &str, index: u32, mode: AttachMode) -> Self {
         let mut attachment = Self::default();
-        // On tcx whoever comes first is first no longer: the one that counts goes last.
-        for (name, side, stages, text) in [
-            (
-                OPENINGS,
-                TcAttachType::Ingress,
-                &[][..],
-                "which connections of a shared address are health checks",
-            ),
-            (ANSWERS, TcAttachType::Egress, &[][..], "how health checks are answered"),
-            (INGRESS, TcAttachType::Ingress, &[Stage::Arrived], "arriving SYNs"),
-            (EGRESS, TcAttachType::Egress, &[Stage::Answered], "leaving SYN-ACKs"),
-        ] {
-            match attachment.attach_one(programs, name, (interface, index), side, mode) {
-                Ok(hook) if name == OPENINGS => attachment.looking.push(format!("{hook} (openings)")),
-                Ok(hook) if name == ANSWERS => attachment.looking.push(format!("{hook} (answers)")),
-                Ok(hook) => attachment.hooks.push(hook),
-                Err(error) => attachment.blind_spots.push(BlindSpot {
-                    id: name,
-                    stages: stages.to_vec(),
-                    text: format!("tc program {name} on {interface}: {error}; not seen: {text}"),
-                }),
+        for hook in &HOOKS {
+            match attachment.attach_one(programs, hook.looks, (interface, index), hook.side, mode) {
+                Ok(at) => {
+                    attachment.looking.push(format!("{at} ({})", hook.word));
+                    attachment.hooks.push(at);
+                    continue;
+                }
+                Err(error) => attachment.miss(hook.look, &[], hook.looks, interface, &error, hook.look_loss),
+            }
+            // What it looks at closer is lost; what it counts need not be.
+            match attachment.attach_one(programs, hook.counts, (interface, index), hook.side, mode) {
+                Ok(at) => attachment.hooks.push(at),
+                Err(error) => {
+                    attachment.miss(hook.looks, &[hook.stage], hook.counts, interface, &error, hook.loss);
+                }
             }
         }
         attachment
+    }
+
+    fn miss(
+        &mut self,
+        id: &'static str,
+        stages: &[Stage],
+        program: &str,
+        interface: &str,
+        error: &str,
+        loss: &str,
+    ) {
+        self.blind_spots.push(BlindSpot {
+            id,
+            stages: stages.to_vec(),
+            text: format!("tc program {program} on {interface}: {error}; not seen: {loss}"),
+        });
     }
 
     fn attach_one(
@@ -102,9 +154,7 @@ impl Attachment {
             self.clsact = Some(Clsact::prepare(interface, index).map_err(|error| cause(&error))?);
         }
         let handle = self.clsact.as_ref().map(Clsact::handle).unwrap_or_default();
-        // One handle can be used once at a priority.
-        let priority = if [OPENINGS, ANSWERS].contains(&name) { PRIORITY + 1 } else { PRIORITY };
-        let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
+        let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, classid: None });
         self.links.push(take_link(program, interface, side, options).map_err(|error| cause(&error))?);
         Ok(format!("clsact {side_name}"))
     }

@@ -26,6 +26,8 @@ const SUBSYSTEM_SHIFT: u32 = 16;
 pub struct KernelFacts {
     /// Offsets and arguments; `None` where the kernel shows no type information.
     offsets: Option<Target>,
+    /// Number of the type that describes the arguments of `kfree_skb`.
+    drop_type: Option<u32>,
     /// Shared by all targets.
     reasons: Arc<BTreeMap<u32, Reason>>,
 }
@@ -35,6 +37,8 @@ pub struct KernelFacts {
 pub struct Usable {
     /// `kfree_skb`: drops.
     pub drops: bool,
+    /// Its arguments have types, described by the kernel's type of this number.
+    pub drop_type: Option<u32>,
     /// Drops come with a reason.
     pub reasons: bool,
     /// `inet_sock_set_state` and `tcp_retransmit_synack`: sockets.
@@ -91,7 +95,11 @@ impl KernelFacts {
             tcp_bytes_sent: at("tcp_sock", &["bytes_sent"]),
             ..Target::UNKNOWN_KERNEL
         };
-        Ok(Self { offsets: Some(offsets), reasons: Arc::new(reasons) })
+        Ok(Self {
+            offsets: Some(offsets),
+            drop_type: btf.tracepoint("kfree_skb"),
+            reasons: Arc::new(reasons),
+        })
     }
 
     /// The read-only data of the programs; target-specific fields still have their defaults.
@@ -102,7 +110,7 @@ impl KernelFacts {
     /// Which tracepoint programs can run.
     pub fn usable(&self) -> Usable {
         let Some(facts) = self.offsets else {
-            return Usable { drops: false, reasons: false, sockets: false };
+            return Usable { drops: false, drop_type: None, reasons: false, sockets: false };
         };
         let known = |offsets: &[u32]| offsets.iter().all(|offset| *offset != ABSENT);
         let namespace = [facts.net_inode, facts.dev_net, facts.sock_net];
@@ -129,6 +137,7 @@ impl KernelFacts {
         ];
         Usable {
             drops: known(&namespace) && known(&packet),
+            drop_type: self.drop_type,
             reasons: known(&[facts.reason_argument, facts.reason_not_specified]),
             sockets: known(&namespace) && known(&socket),
         }

@@ -37,3 +37,4 @@ pub mod source_maps;
 mod strides;
 pub mod tallies;
 mod tcx;
+mod typed;

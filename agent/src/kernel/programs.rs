@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{ProgramError, RawTracePoint, SchedClassifier},
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, SchedClassifier},
 };
 
 use agent_common::{config::Target, tally::share_of};
@@ -16,6 +16,7 @@ use crate::{
     kernel::{
         dispatcher::{self, Seat},
         facts::Usable,
+        typed,
     },
 };
 
@@ -26,13 +27,13 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ag
 pub const INGRESS: &str = "hct_ingress";
 /// See [`INGRESS`].
 pub const EGRESS: &str = "hct_egress";
-/// See [`INGRESS`].
-pub const OPENINGS: &str = "hct_openings";
-/// See [`INGRESS`].
-pub const ANSWERS: &str = "hct_answers";
+/// Counts only, where the kernel refuses [`INGRESS`].
+pub const INGRESS_SYN: &str = "hct_ingress_syn";
+/// Counts only, where the kernel refuses [`EGRESS`].
+pub const EGRESS_SYN: &str = "hct_egress_syn";
 
-/// All of them.
-const OURS: [&str; 4] = [INGRESS, EGRESS, OPENINGS, ANSWERS];
+/// All of them, and those of agents before.
+const OURS: [&str; 6] = [INGRESS, EGRESS, INGRESS_SYN, EGRESS_SYN, "hct_openings", "hct_answers"];
 
 /// Whether a program of this name is one of an agent's.
 pub fn is_ours(name: &str) -> bool {
@@ -84,7 +85,7 @@ pub struct Programs {
     pub object: Ebpf,
     /// Tracepoints hooked up, for the report of what is in use.
     pub tracepoints: Vec<&'static str>,
-    /// Those of them that are hooked up by themselves.
+    /// Their programs that are hooked up by themselves.
     alone: Vec<&'static str>,
     /// Where the others are reached from.
     seat: Option<Seat>,
@@ -96,6 +97,8 @@ pub struct Programs {
 struct Tracepoint {
     name: &'static str,
     usable: bool,
+    /// A program that takes arguments with types, and the number of the kernel's type that describes them.
+    typed: Option<(&'static str, u32)>,
     stages: &'static [Stage],
     loss: &'static str,
 }
@@ -136,18 +139,21 @@ impl Programs {
             Tracepoint {
                 name: "kfree_skb",
                 usable: usable.drops,
+                typed: usable.drop_type.map(|type_id| ("kfree_skb_typed", type_id)),
                 stages: &[Stage::Admitted],
                 loss: "which SYNs this host drops, and why",
             },
             Tracepoint {
                 name: "inet_sock_set_state",
                 usable: usable.sockets,
+                typed: None,
                 stages: &[Stage::Established, Stage::Served],
                 loss: "which handshakes are finished and which connections are served",
             },
             Tracepoint {
                 name: "tcp_retransmit_synack",
                 usable: usable.sockets,
+                typed: None,
                 stages: &[Stage::Established],
                 loss: "which SYN-ACKs are sent again",
             },
@@ -167,7 +173,7 @@ impl Programs {
 
     fn hook_up(&mut self, tracepoint: &Tracepoint) {
         let cause = if tracepoint.usable {
-            match self.try_hook_up(tracepoint.name) {
+            match self.try_hook_up(tracepoint) {
                 Ok(()) => {
                     self.tracepoints.push(tracepoint.name);
                     return;
@@ -185,7 +191,17 @@ impl Programs {
         });
     }
 
-    fn try_hook_up(&mut self, name: &'static str) -> Result<(), ProgramError> {
+    fn try_hook_up(&mut self, tracepoint: &Tracepoint) -> Result<(), ProgramError> {
+        // What targets share is hooked up by numbers: tail calls go from a kind of program to the same kind only.
+        if self.seat.is_none()
+            && let Some((program, type_id)) = tracepoint.typed
+        {
+            match self.try_typed(program, tracepoint.name, type_id) {
+                Ok(()) => return Ok(()),
+                Err(error) => log::debug!("{}", refusal(program, &error)),
+            }
+        }
+        let name = tracepoint.name;
         let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
         let program: &mut RawTracePoint = program.try_into()?;
         program.load()?;
@@ -196,6 +212,14 @@ impl Programs {
         }
         self.alone.push(name);
         program.attach(name).map(|_link_stays_with_the_program| ())
+    }
+
+    fn try_typed(&mut self, name: &'static str, tracepoint: &str, type_id: u32) -> Result<(), ProgramError> {
+        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+        let program: &mut BtfTracePoint = program.try_into()?;
+        typed::hook_up(program, tracepoint, type_id)?;
+        self.alone.push(name);
+        Ok(())
     }
 
     /// Descriptors of the programs that the tracepoints run, those that are shared with other targets included.
@@ -217,7 +241,7 @@ impl Programs {
 
     /// Id of the ingress program, once it is loaded.
     pub fn ingress_id(&self) -> Option<u32> {
-        self.id(INGRESS)
+        self.id(INGRESS).or_else(|| self.id(INGRESS_SYN))
     }
 
     /// Ids of the tc programs that are loaded.

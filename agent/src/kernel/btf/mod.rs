@@ -107,8 +107,7 @@ impl Btf {
     /// Position of the first parameter of a tracepoint whose type is the given enum, not counting the hidden first
     /// parameter of `btf_trace_*`.
     pub fn tracepoint_argument(&self, tracepoint: &str, enumeration: &str) -> Option<u32> {
-        let typedef = self.find(&format!("btf_trace_{tracepoint}"), |kind| kind == Kind::Typedef)?;
-        let mut id = typedef;
+        let mut id = self.tracepoint(tracepoint)?;
         for _ in 0..MAX_DEPTH {
             if self.kind(id)? == Kind::FunctionProto {
                 break;
@@ -123,9 +122,9 @@ impl Btf {
         })
     }
 
-    /// Whether the kernel has a tracepoint of this name.
-    pub fn has_tracepoint(&self, tracepoint: &str) -> bool {
-        self.find(&format!("btf_trace_{tracepoint}"), |kind| kind == Kind::Typedef).is_some()
+    /// Number of the type that describes a tracepoint's arguments; `None` where the kernel has no tracepoint of this name.
+    pub fn tracepoint(&self, tracepoint: &str) -> Option<u32> {
+        self.find(&format!("btf_trace_{tracepoint}"), |kind| kind == Kind::Typedef)
     }
 
     /// Names and values of an enum, in its order; empty when there is none.

@@ -6,7 +6,10 @@ use crate::{
         sample::BlindSpot,
         stage::Stage,
     },
-    kernel::programs::{ANSWERS, EGRESS, INGRESS, OPENINGS},
+    kernel::{
+        attach::{ANSWERS, OPENINGS},
+        programs::{EGRESS, INGRESS},
+    },
     run::check::home::Home,
 };
 

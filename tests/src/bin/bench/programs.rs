@@ -128,14 +128,14 @@ const SYN: usize = 2;
 fn cases() -> Vec<Case> {
     let syn =
         |node, task, port| Frame { source: (node, 40_000), destination: (task, port), flags: Flags::SYN };
-    let data = |node, task| Frame { flags: Flags::ACK, ..syn(node, task, PORT) };
+    let acknowledgement = |node, task| Frame { flags: Flags::ACK, ..syn(node, task, PORT) };
     let reply = |task, node, flags| Frame { source: (task, PORT), destination: (node, 40_000), flags };
     let other = Frame { source: (TASK4, 9999), ..reply(TASK4, NODE4, Flags::ACK) };
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let case = |what, side, frame: Frame, target| Case { what, side, frame: frame.bytes(), target };
     let miss = Some((3.0, WHY_MISS));
     vec![
-        case("miss: data for the port", Side::Ingress, data(NODE4, TASK4), miss),
+        case("miss: acknowledgement for the port", Side::Ingress, acknowledgement(NODE4, TASK4), miss),
         case("miss: SYN for another port", Side::Ingress, syn(NODE4, TASK4, 9999), miss),
         case(
             "counted SYN, last of 16 prefixes",
@@ -145,14 +145,8 @@ fn cases() -> Vec<Case> {
         ),
         case("counted SYN, none of 16 prefixes", Side::Ingress, syn(stranger, TASK4, PORT), None),
         case("counted SYN, IPv6, last of 16 prefixes", Side::Ingress, syn(NODE6, TASK6, PORT), None),
-        case("miss: data from the port", Side::Egress, reply(TASK4, NODE4, Flags::ACK), miss),
-        case(
-            "miss of the one that looks into requests: acknowledgement for the port",
-            Side::Openings,
-            data(NODE4, TASK4),
-            miss,
-        ),
-        case("miss of the one that looks into answers: data of another port", Side::Answers, other, miss),
+        case("miss: acknowledgement from the port", Side::Egress, reply(TASK4, NODE4, Flags::ACK), miss),
+        case("miss: acknowledgement from another port", Side::Egress, other, miss),
         case("SYN-ACK", Side::Egress, reply(TASK4, NODE4, Flags::SYN_ACK), None),
         case("SYN-ACK, IPv6", Side::Egress, reply(TASK6, NODE6, Flags::SYN_ACK), None),
     ]
