@@ -157,10 +157,12 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 /// the counters that the same reading shows; this only leaves room for the time that a reading takes.
 const SYNCHRONOUS: Duration = Duration::from_millis(100);
 
-/// What the kernel counts where it finds no route for a SYN-ACK: a listen drop, no overflow, and no packet is seen to drop.
+/// What the kernel counts where it finds no route for a SYN-ACK: a listen drop that is no overflow, and no packet is seen to drop.
 struct NoRoutes {
     no_routes: u64,
+    /// Without those of overflows, each of which is counted as a drop, too.
     listen_drops: u64,
+    /// Those of all listeners together.
     overflows: u64,
 }
 
@@ -168,9 +170,14 @@ impl NoRoutes {
     fn find(case: &Case<'_>) -> Option<Self> {
         let growth = case.history.host_growth(case.now);
         let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
-        let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
-        let overflows = growth.listen_overflows.filter(|count| *count == 0)?;
+        let overflows = growth.listen_overflows?;
+        let listen_drops = growth.listen_drops?.checked_sub(overflows).filter(|count| *count > 0)?;
         Some(Self { no_routes, listen_drops, overflows })
+    }
+
+    /// Whether a port's SYNs may hang for want of a route: no overflow can be that of its own listener.
+    fn may_concern(case: &Case<'_>, group: &Group<'_>) -> bool {
+        case.concerns(group) && case.history.overflows_of(group.port, case.now) == Some(0)
     }
 
     /// How many SYNs of a source hang that are so old. SYN-ACKs that were sent again, to senders whose answers get lost, must not
@@ -222,7 +229,7 @@ fn hang_before_queue(case: &Case<'_>) -> bool {
 fn hang_without_route(case: &Case<'_>, kernel: &NoRoutes) -> bool {
     let (now, later) =
         (kernel.hanging(case, Duration::ZERO, false), kernel.hanging(case, SYNCHRONOUS, false));
-    case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
+    case.groups().iter().filter(|group| NoRoutes::may_concern(case, group)).any(|group| {
         let hang = |count: &dyn Fn(&Track) -> u64| group.members.iter().any(|(_, track)| count(track) > 0);
         hang(&now) && !hang(&later)
     })
@@ -231,7 +238,7 @@ fn hang_without_route(case: &Case<'_>, kernel: &NoRoutes) -> bool {
 /// The kernel found no route for the SYN-ACK.
 fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let kernel = NoRoutes::find(case)?;
-    if case.may_be_strangers(group) {
+    if case.may_be_strangers(group) || !NoRoutes::may_concern(case, group) {
         return None;
     }
     let is_open = case.open.is_fault((Code::NoReturnRoute, Some(group.port), group.class));
@@ -242,6 +249,13 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let sources = labels(case, &stuck);
     let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
     let example = sources.first().cloned().unwrap_or_default();
+    let mut evidence = vec![
+        Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
+        Fact::count("out_no_routes", kernel.no_routes, FactOrigin::Netstat),
+        Fact::count("listen_drops", kernel.listen_drops + kernel.overflows, FactOrigin::Netstat),
+        Fact::count("listen_overflows", kernel.overflows, FactOrigin::Netstat),
+    ];
+    evidence.extend(nobody_waited(kernel.overflows));
     Some(Finding {
         code: Code::NoReturnRoute,
         severity: Severity::Fault,
@@ -257,14 +271,14 @@ fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds(),
         ),
         advice: case.facts().add_route(group.class, example.split('/').next().unwrap_or("")),
-        evidence: vec![
-            Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
-            Fact::count("out_no_routes", kernel.no_routes, FactOrigin::Netstat),
-            Fact::count("listen_drops", kernel.listen_drops, FactOrigin::Netstat),
-            Fact::count("listen_overflows", kernel.overflows, FactOrigin::Netstat),
-        ],
+        evidence,
         sources,
     })
+}
+
+/// Where other listeners overflowed, what says that the port's own did not.
+pub fn nobody_waited(overflows_of_others: u64) -> Option<Fact> {
+    (overflows_of_others > 0).then(|| Fact::count("accept_queue", 0, FactOrigin::SocketTable))
 }
 
 /// Attempts that were answered and whose final ACK was never taken.

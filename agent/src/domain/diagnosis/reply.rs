@@ -4,7 +4,7 @@ use crate::domain::{
     diagnosis::{
         Case, Group,
         admission::programs,
-        answer::{labels, stuck, unfinished},
+        answer::{labels, nobody_waited, stuck, unfinished},
         list,
         unaccounted::unaccounted,
     },
@@ -105,9 +105,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),
         Fact::count("listen_overflows", of_others, FactOrigin::Netstat),
     ];
-    // Others overflowed, and nobody waited here.
-    let queue = Fact::count("accept_queue", 0, FactOrigin::SocketTable);
-    evidence.extend((of_others > 0).then_some(queue));
+    evidence.extend(nobody_waited(of_others));
     Some(Finding {
         code: Code::ReplyLost,
         severity: Severity::Fault,

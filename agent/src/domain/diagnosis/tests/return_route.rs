@@ -55,6 +55,47 @@ fn packets_of_others_without_a_route_prove_nothing() {
     assert_eq!(story.conclusions(), []);
 }
 
+/// A listener's queue, over its limit or empty.
+fn queue(port: u16, is_full: bool) -> Listener {
+    Listener { port, backlog: if is_full { 129 } else { 0 }, ..listener(Ipv4Addr::UNSPECIFIED.into()) }
+}
+
+/// The probes of one node hang while the namespace counts overflows, so many of them lacking a route; what is said of that.
+fn hanging_while_overflowing(listeners: &[Listener], without_route: u64) -> Vec<Confidence> {
+    let mut story = Story::new();
+    story.sample.listeners = Some(listeners.to_vec());
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.out_no_routes, 1);
+        story.count(|host| &mut host.listen_overflows, 2);
+        story.count(|host| &mut host.listen_drops, 2 + without_route);
+    });
+    story.pass(2, |_, _| {});
+    let findings = story.findings().into_iter();
+    findings.filter(|finding| finding.code == Code::NoReturnRoute).map(|finding| finding.confidence).collect()
+}
+
+#[test]
+fn an_overflow_of_another_listener_does_not_hide_a_missing_route() {
+    let listeners = [queue(PORT, false), queue(9000, true)];
+    assert_eq!(hanging_while_overflowing(&listeners, 1), [Confidence::Proven]);
+    // Every SYN that was given up was one of the overflows: what lacks a route is something else.
+    assert_eq!(hanging_while_overflowing(&listeners, 0), []);
+}
+
+#[test]
+fn an_overflow_that_may_be_of_the_port_proves_no_missing_route() {
+    let waiting = Listener { backlog: 100, ..queue(PORT, false) };
+    for listeners in [
+        vec![queue(PORT, false), queue(9000, false)],
+        vec![queue(PORT, true)],
+        vec![waiting, queue(9000, true)],
+    ] {
+        assert_eq!(hanging_while_overflowing(&listeners, 1), [], "{listeners:?}");
+    }
+}
+
 /// A SYN for whose answer there is no route.
 fn no_route(story: &mut Story, key: TallyKey) {
     story.arrive(key);
