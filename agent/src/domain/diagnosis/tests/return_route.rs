@@ -18,7 +18,7 @@ fn no_route_back_is_proven_by_counters_that_grow_without_overflows() {
 
 #[test]
 fn a_syn_without_a_route_back_is_named_at_a_second_look() {
-    let wants = |story: &Story| wants_second_look(&story.case());
+    let wants = |story: &Story| next_look(&story.case()).is_some();
     let mut story = Story::new();
     story.probes(40, |story| {
         story.serve(NODE_A);
