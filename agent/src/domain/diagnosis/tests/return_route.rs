@@ -96,6 +96,45 @@ fn an_overflow_that_may_be_of_the_port_proves_no_missing_route() {
     }
 }
 
+/// The probes of A hang, and the kernel gives up so many SYNs of each without a count of routes; whom it says not to reach when it
+/// is asked. What is said of A and B.
+fn refused_by_an_entry(given_up: u64, without_route: &[TallyKey]) -> Vec<Finding> {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.listen_drops, given_up);
+        let asked = without_route.iter().map(|key| (key.slot, A.parse().expect("an address")));
+        story.sample.without_route = asked.collect();
+    });
+    story.pass(2, |_, _| {});
+    story.findings().into_iter().filter(|finding| finding.code == Code::NoReturnRoute).collect()
+}
+
+#[test]
+fn an_entry_that_refuses_is_proven_by_the_kernels_own_answer() {
+    let found = refused_by_an_entry(1, &[NODE_A]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].confidence, &found[0].sources), (Confidence::Proven, &nodes(&[A])));
+    let asked = found[0].evidence.iter().find(|fact| fact.name == "no_route_to").expect("it was asked");
+    assert_eq!(asked.value, crate::domain::finding::Value::Text(A.to_owned()));
+}
+
+#[test]
+fn syns_that_are_given_up_lack_no_route_that_there_is() {
+    assert_eq!(refused_by_an_entry(1, &[]), [], "as where too many handshakes are open");
+    assert_eq!(
+        refused_by_an_entry(1, &[NODE_B, STRANGERS]),
+        [],
+        "others lack it, who come through or are nobody's"
+    );
+    assert_eq!(
+        refused_by_an_entry(0, &[NODE_A]),
+        [],
+        "none was given up: whatever hangs, it is not for want of a route"
+    );
+}
+
 /// A SYN for whose answer there is no route.
 fn no_route(story: &mut Story, key: TallyKey) {
     story.arrive(key);
