@@ -217,6 +217,16 @@ harms! {
         ..HARM
     };
 
+    an_entry_that_refuses_the_way_back => Harm {
+        code: "no_return_route",
+        does: |lab, _| {
+            let node = lab.plan.node(0).to_string();
+            shell::run(&lab.task, "ip", &["-6", "route", "add", "unreachable", &node], "");
+            nothing_to_hold()
+        },
+        ..HARM
+    };
+
     a_route_that_is_gone => Harm {
         code: "no_return_route",
         family: Family::V4,
