@@ -44,8 +44,8 @@ const EMPTY: &[(Code, &[Setting], &str)] = &[
     (
         Code::ProbesPartial,
         &[Translated, Proxied],
-        "while its clients go on to come, two health checks of a node are no rhythm that could break off; once there is one, it is \
-         `probes_stopped` (absence.rs, proxied.rs)",
+        "while its clients go on to come, two connections may only have looked like health checks: it is no more than suspected \
+         (partial.rs); once there is a rhythm, it is `probes_stopped` (absence.rs, proxied.rs)",
     ),
     (Code::ReversePathFilter, &[Ipv6], "there is none"),
     (

@@ -67,6 +67,18 @@ pub const BY_HAND: &[ByHand] = &[
         partial::IS_SEEN_TWICE_OVER_HTTP,
         partial::a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv6,
     ),
+    by_hand(
+        Code::ProbesPartial,
+        V4,
+        partial::IS_SEEN_TWICE_BESIDE_CLIENTS,
+        partial::a_node_that_was_seen_twice_only_is_suspected_while_its_clients_go_on_ipv4,
+    ),
+    by_hand(
+        Code::ProbesPartial,
+        V6,
+        partial::GOES_ON_BESIDE_CLIENTS,
+        partial::a_node_that_goes_on_beside_its_clients_is_not_missed_ipv6,
+    ),
     by_hand(Code::ProbesPartial, V4, partial::GOES_ON, partial::a_node_that_goes_on_is_not_missed_ipv4),
     by_hand(Code::ProbesPartial, V6, partial::GOES_ON, partial::a_node_that_goes_on_is_not_missed_ipv6),
     by_hand(

@@ -209,6 +209,8 @@ pub enum FactOrigin {
     Netstat,
     /// The socket table.
     SocketTable,
+    /// What the kernel answers when it is asked for a route.
+    RoutingTable,
     /// The rules of nftables.
     Nftables,
     /// The connection tracking table.
@@ -228,6 +230,7 @@ impl FactOrigin {
             Self::Hook => "hook",
             Self::Netstat => "netstat",
             Self::SocketTable => "socket_table",
+            Self::RoutingTable => "routing_table",
             Self::Nftables => "nftables",
             Self::Conntrack => "conntrack",
             Self::Interface => "interface",

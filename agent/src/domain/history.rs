@@ -293,6 +293,11 @@ impl History {
         self.host.overflows_of(self.local_port(port), now.saturating_sub(self.window()))
     }
 
+    /// A sender of each slot to whom there was no route within the window.
+    pub fn without_route(&self, now: Duration) -> BTreeMap<u32, IpAddr> {
+        self.host.without_route(now.saturating_sub(self.window()))
+    }
+
     /// Connections of a port that wait to be accepted, if some did in the latest reading.
     pub fn waiting(&self, port: u16) -> Option<Waiting> {
         self.host.waiting(self.local_port(port))

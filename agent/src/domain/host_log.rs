@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -22,6 +23,8 @@ struct Step {
     full_listeners: Vec<Listener>,
     /// Connections that waited to be accepted and how many may, by local port; ports where none did are left out.
     waiting: BTreeMap<u16, (u32, u32)>,
+    /// A sender of each slot to whom there was no route.
+    without_route: BTreeMap<u32, IpAddr>,
 }
 
 /// Connections that wait to be accepted.
@@ -58,6 +61,7 @@ impl HostLog {
             at: sample.at,
             counters: sample.host.since(&before.map_or(sample.host, |before| before.host)),
             missed: growth(missed(sample), before.map_or(0, missed)),
+            without_route: sample.without_route.clone(),
             ..Step::default()
         };
         for listener in sample.listeners.iter().flatten() {
@@ -82,6 +86,11 @@ impl HostLog {
         let mut sum = HostCounters::default();
         self.since(from).for_each(|step| sum.add(&step.counters));
         sum
+    }
+
+    /// A sender of each slot to whom there was no route after `from`.
+    pub fn without_route(&self, from: Duration) -> BTreeMap<u32, IpAddr> {
+        self.since(from).flat_map(|step| &step.without_route).map(|(slot, sender)| (*slot, *sender)).collect()
     }
 
     /// Whether something that happened after `from` was not recorded.

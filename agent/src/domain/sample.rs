@@ -48,6 +48,9 @@ pub struct Sample {
     pub foreign_xdp: Option<String>,
     /// A tc program of somebody else in front of the agent's: it can drop, or end the chain, before a SYN is counted.
     pub foreign_tc: Option<String>,
+    /// Senders to whom the kernel finds no route, by slot; asked only when it gave SYNs up and counted no overflow for them.
+    #[serde(with = "pairs")]
+    pub without_route: BTreeMap<u32, IpAddr>,
     /// Programs and filters of somebody else on the interface, as they were when watching began or, later, when a program had
     /// dropped something.
     pub other_programs: Vec<OtherProgram>,

@@ -30,6 +30,7 @@ mod procfs;
 pub mod programs;
 mod reading;
 pub mod rights;
+pub mod routes;
 pub mod rule_reader;
 pub mod senders;
 pub mod sockets;

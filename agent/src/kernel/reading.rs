@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    domain::{conntrack::Conntrack, host_counters::HostCounters, sample::Listener},
+    domain::{conntrack::Conntrack, host_counters::HostCounters, sample::Listener, tally::Tally},
     kernel::{
         counters,
         ethtool::AllowanceReader,
@@ -66,31 +66,55 @@ const RESTS: u32 = 6;
 /// However long they take together.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
+/// What the namespace has to explain.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Open {
+    drops: u64,
+    /// SYNs without an answer, less answers that were sent again.
+    unanswered: u64,
+}
+
+impl Open {
+    fn of(tallies: &Tallies) -> Self {
+        let sum = |count: fn(&Tally) -> u64| tallies.values().map(count).fold(0, u64::wrapping_add);
+        Self {
+            drops: sum(|tally| tally.drops.values().sum()),
+            unanswered: sum(|tally| tally.arrived).wrapping_sub(sum(|tally| tally.synacks)),
+        }
+    }
+}
+
 /// When the namespace is left alone.
 #[derive(Default)]
 struct Rest {
-    /// Whether the latest tallies have drops that what explains them may not have counted yet, as it is read before them.
+    /// Whether the latest tallies show what the namespace may not have counted yet, as it is read before them.
     is_ahead: bool,
+    /// Whether connections wait to be accepted: that they go on to wait must be seen.
+    is_awaited: bool,
     looks: u32,
     read_at: Duration,
-    drops: u64,
+    open: Open,
 }
 
 impl Rest {
     /// Whether tallies that did not move are enough.
     fn is_allowed(&self, at: Duration) -> bool {
-        !self.is_ahead && self.looks < RESTS && at.saturating_sub(self.read_at) < LONGEST_REST
+        !self.is_ahead
+            && !self.is_awaited
+            && self.looks < RESTS
+            && at.saturating_sub(self.read_at) < LONGEST_REST
     }
 
     /// All was read, and this is what had been dropped by then.
-    fn end(&mut self, at: Duration, drops: u64) {
-        *self = Self { is_ahead: drops != self.drops, looks: 0, read_at: at, drops };
+    fn end(&mut self, at: Duration, open: Open, is_awaited: bool) {
+        *self = Self { is_ahead: open != self.open, is_awaited, looks: 0, read_at: at, open };
     }
 }
 
 /// Reads, as little as is needed: while no tally moves, the namespace is read at every seventh look only. Its counters, listeners
 /// and rules explain what befalls a SYN, and none came; reading them is most of what an idle agent costs. Where something was
-/// dropped it is read once more, for it may have counted the cause just after it was read.
+/// dropped or not answered it is read once more, for it may have counted the cause just after it was read; and it is read as long
+/// as connections wait to be accepted.
 #[derive(Default)]
 pub struct Reader {
     latest: Option<Reading>,
@@ -121,8 +145,8 @@ impl Reader {
             return Ok(latest.clone());
         }
         let reading = Reading::take(target, own_program, began, allowances, tallies)?;
-        let dropped = reading.tallies.values().flat_map(|tally| tally.drops.values()).sum();
-        self.rest.end(reading.at, dropped);
+        let is_awaited = reading.listeners.iter().flatten().any(|listener| listener.backlog > 0);
+        self.rest.end(reading.at, Open::of(&reading.tallies), is_awaited);
         self.latest = Some(reading.clone());
         Ok(reading)
     }
@@ -136,11 +160,14 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sample::TallyKey;
+
+    const NOTHING: Open = Open { drops: 0, unanswered: 0 };
 
     #[test]
     fn it_rests_for_so_many_looks_and_so_long() {
         let mut rest = Rest::default();
-        rest.end(Duration::from_secs(10), 0);
+        rest.end(Duration::from_secs(10), NOTHING, false);
         assert!(rest.is_allowed(Duration::from_secs(14)));
         assert!(!rest.is_allowed(Duration::from_secs(15)));
         rest.looks = RESTS;
@@ -148,11 +175,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_is_explained_before_it_rests() {
+    fn what_was_dropped_or_not_answered_is_explained_before_it_rests() {
+        for open in [Open { drops: 3, ..NOTHING }, Open { unanswered: 1, ..NOTHING }] {
+            let mut rest = Rest::default();
+            rest.end(Duration::from_secs(1), open, false);
+            assert!(!rest.is_allowed(Duration::from_secs(1)), "the cause may have been counted since");
+            rest.end(Duration::from_secs(1), open, false);
+            assert!(rest.is_allowed(Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn a_syn_that_was_answered_has_nothing_to_explain() {
+        let tally = |arrived, synacks| Tally { arrived, synacks, ..Tally::default() };
+        let open = |one| Open::of(&[(TallyKey { slot: 1, port: 80 }, one)].into());
+        assert!(open(tally(7, 7)) == NOTHING);
+        assert!(open(tally(7, 6)) == Open { unanswered: 1, ..NOTHING });
+    }
+
+    /// Nothing that the programs count moves when an application accepts at last.
+    #[test]
+    fn while_connections_wait_to_be_accepted_it_does_not_rest() {
         let mut rest = Rest::default();
-        rest.end(Duration::from_secs(1), 3);
-        assert!(!rest.is_allowed(Duration::from_secs(1)), "the cause may have been counted since");
-        rest.end(Duration::from_secs(1), 3);
-        assert!(rest.is_allowed(Duration::from_secs(1)));
+        for (is_awaited, is_allowed) in [(true, false), (true, false), (false, true)] {
+            rest.end(Duration::from_secs(1), NOTHING, is_awaited);
+            assert_eq!(rest.is_allowed(Duration::from_secs(1)), is_allowed);
+        }
     }
 }

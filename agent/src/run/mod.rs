@@ -51,10 +51,7 @@ use target::Target;
 /// Version of the agent, as it introduces itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How soon to look again where the next look would tell what this one only shows.
-const SECOND_LOOK: Duration = Duration::from_millis(150);
-
-/// Bounds of the time between two looks at the kernel. The longest and a second look together leave some of the second within
+/// Bounds of the time between two looks at the kernel. The longest and a look before its time together leave some of the second within
 /// which a fault of the host is named after the probe that meets it.
 const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(750));
 
@@ -203,8 +200,8 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
                     target.look_again(settings, &names, sink)?;
                     target.step(settings, sink)?;
                 }
-                if targets.iter().any(Target::wants_second_look) {
-                    tick.reset_after(SECOND_LOOK.min(tick_length(settings)));
+                if let Some(soon) = targets.iter().filter_map(Target::next_look).min() {
+                    tick.reset_after(soon.min(tick_length(settings)));
                 }
                 if sink.take_hurry() {
                     report.reset_immediately();

@@ -2,7 +2,7 @@
 
 mod sight;
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     discover::{Discovered, introspection::Containers},
@@ -214,9 +214,9 @@ impl Target {
         }
     }
 
-    /// Whether another look soon would tell what is wrong.
-    pub fn wants_second_look(&self) -> bool {
-        self.watching.as_ref().is_some_and(Watching::wants_second_look)
+    /// How soon another look would tell what is wrong.
+    pub fn next_look(&self) -> Option<Duration> {
+        self.watching.as_ref().and_then(Watching::next_look)
     }
 
     /// Looks once, and says at once what changed.

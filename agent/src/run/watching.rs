@@ -12,8 +12,8 @@ use crate::{
     domain::{
         class::Role,
         diagnosis::{
-            Case, Expected, Kinds, Translation, corrections, diagnose, expected, misses_probes, translation,
-            wants_second_look,
+            Case, Expected, Kinds, Translation, corrections, diagnose, expected, misses_probes, next_look,
+            translation,
         },
         finding::{Code, Finding},
         history::History,
@@ -234,9 +234,9 @@ impl Watching {
         (self.history.at(), self.ledger.open())
     }
 
-    /// Whether another look soon would tell what is wrong.
-    pub fn wants_second_look(&self) -> bool {
-        wants_second_look(&self.case(self.history.at()))
+    /// How soon another look would tell what is wrong.
+    pub fn next_look(&self) -> Option<Duration> {
+        next_look(&self.case(self.history.at()))
     }
 
     /// What is open now.

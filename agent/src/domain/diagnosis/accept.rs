@@ -6,6 +6,7 @@ use crate::domain::{
     diagnosis::{Case, Group, list, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     health::Protocol,
+    host_log::Waiting,
     stage::{Place, Stage},
     track::Track,
 };
@@ -35,9 +36,28 @@ fn pause(case: &Case<'_>) -> Duration {
     watch.health_timeout.unwrap_or_else(guess).max(SHORTEST_PAUSE)
 }
 
-fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+/// How soon it will be sure that nobody accepts what waits now, if nobody does until then.
+pub fn due(case: &Case<'_>) -> Option<Duration> {
+    if !case.history.watch.ports.iter().any(|port| case.history.waiting(*port).is_some()) {
+        return None;
+    }
+    let left = |group: &Group<'_>| pause(case).checked_sub(queued(case, group)?.since);
+    let groups = case.groups();
+    groups.iter().filter(|group| case.concerns(group)).filter_map(left).filter(|left| !left.is_zero()).min()
+}
+
+/// Connections of a port that wait, and of which none was taken.
+struct Queued {
+    waiting: Waiting,
+    /// For how long.
+    since: Duration,
+    /// Established meanwhile.
+    all: u64,
+}
+
+/// What waits, while all that came is still in the queue.
+fn queued(case: &Case<'_>, group: &Group<'_>) -> Option<Queued> {
     let waiting = case.history.waiting(group.port)?;
-    let since = case.now.saturating_sub(waiting.since);
     let established = |track: &Track| track.between(waiting.since, case.now).established;
     let all: u64 = case
         .history
@@ -47,7 +67,13 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         .sum();
     // A queue over its limit is a finding of its own.
     let is_full = waiting.backlog > waiting.limit;
-    if is_full || since < pause(case) || all > u64::from(waiting.backlog) {
+    let since = case.now.saturating_sub(waiting.since);
+    (!is_full && all <= u64::from(waiting.backlog)).then_some(Queued { waiting, since, all })
+}
+
+fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
+    let Queued { waiting, since, all } = queued(case, group)?;
+    if since < pause(case) {
         return None;
     }
     // The first of them was established before the reading that saw it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    diagnosis::{Case, Group, list, unaccounted::Account},
+    diagnosis::{Case, Group, list, return_route, unaccounted::Account},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::{Listener, TallyKey},
     stage::{Place, Stage},
@@ -16,7 +16,7 @@ pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) 
         return;
     }
     findings.extend(refused(case, group));
-    findings.extend(queue_full(case, group).or_else(|| no_route(case, group)));
+    findings.extend(queue_full(case, group).or_else(|| return_route::missing(case, group)));
 }
 
 /// NO_SOCKET on the SYN, RST out: nothing listens there, or something listens elsewhere.
@@ -155,57 +155,10 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
 
 /// The kernel answers a SYN before it takes the next packet, or counts why it does not. What is older and has neither was met by
 /// the counters that the same reading shows; this only leaves room for the time that a reading takes.
-const SYNCHRONOUS: Duration = Duration::from_millis(100);
+pub const SYNCHRONOUS: Duration = Duration::from_millis(100);
 
-/// What the kernel counts where it finds no route for a SYN-ACK: a listen drop, no overflow, and no packet is seen to drop.
-struct NoRoutes {
-    no_routes: u64,
-    listen_drops: u64,
-    overflows: u64,
-}
-
-impl NoRoutes {
-    fn find(case: &Case<'_>) -> Option<Self> {
-        let growth = case.history.host_growth(case.now);
-        let no_routes = growth.out_no_routes.filter(|count| *count > 0)?;
-        let listen_drops = growth.listen_drops.filter(|count| *count > 0)?;
-        let overflows = growth.listen_overflows.filter(|count| *count == 0)?;
-        Some(Self { no_routes, listen_drops, overflows })
-    }
-
-    /// How many SYNs of a source hang that are so old. SYN-ACKs that were sent again, to senders whose answers get lost, must not
-    /// pass for the answers of those who get none; but then a duplicate SYN that was not counted would look like one without an
-    /// answer. The kernel's own counts decide: it found no route for at least as many SYNs as hang in all, the youngest included,
-    /// which it counted, too. What `is_open` needs no more than to be likely.
-    fn hanging<'a>(
-        &self,
-        case: &'a Case<'_>,
-        age: Duration,
-        is_open: bool,
-    ) -> impl Fn(&Track) -> u64 + use<'a> {
-        let (account, youngest) =
-            if is_open { (Account::likely as Look, age) } else { (Account::sure as Look, Duration::ZERO) };
-        let unanswered = |(_, track): (TallyKey, &Track)| account(case, track, youngest).unanswered();
-        let claimed: u64 = case.history.tracks().map(unanswered).sum();
-        let is_borne_out = claimed <= self.no_routes.min(self.listen_drops);
-        move |track| {
-            let account = account(case, track, age);
-            if is_borne_out { account.unanswered() } else { account.unaccounted() }
-        }
-    }
-}
-
-/// One of the two ways to draw up an account.
-type Look = fn(&Case<'_>, &Track, Duration) -> Account;
-
-/// Whether SYNs of the latest reading hang as they do without a route back or before a full queue, and another reading soon would
-/// tell.
-pub fn is_hanging(case: &Case<'_>) -> bool {
-    // First what is cheap: this is asked at every reading of every target.
-    NoRoutes::find(case).is_some_and(|kernel| hang_without_route(case, &kernel)) || hang_before_queue(case)
-}
-
-fn hang_before_queue(case: &Case<'_>) -> bool {
+/// Whether SYNs of the latest reading hang as they do before a full queue, and another reading soon would tell.
+pub fn hang_before_queue(case: &Case<'_>) -> bool {
     if case.history.host_growth(case.now).listen_overflows.is_none_or(|count| count == 0) {
         return false;
     }
@@ -219,52 +172,9 @@ fn hang_before_queue(case: &Case<'_>) -> bool {
     })
 }
 
-fn hang_without_route(case: &Case<'_>, kernel: &NoRoutes) -> bool {
-    let (now, later) =
-        (kernel.hanging(case, Duration::ZERO, false), kernel.hanging(case, SYNCHRONOUS, false));
-    case.groups().iter().filter(|group| case.concerns(group)).any(|group| {
-        let hang = |count: &dyn Fn(&Track) -> u64| group.members.iter().any(|(_, track)| count(track) > 0);
-        hang(&now) && !hang(&later)
-    })
-}
-
-/// The kernel found no route for the SYN-ACK.
-fn no_route(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let kernel = NoRoutes::find(case)?;
-    if case.may_be_strangers(group) {
-        return None;
-    }
-    let is_open = case.open.is_fault((Code::NoReturnRoute, Some(group.port), group.class));
-    let stuck = stuck(group, kernel.hanging(case, SYNCHRONOUS, is_open));
-    if stuck.is_empty() {
-        return None;
-    }
-    let sources = labels(case, &stuck);
-    let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
-    let example = sources.first().cloned().unwrap_or_default();
-    Some(Finding {
-        code: Code::NoReturnRoute,
-        severity: Severity::Fault,
-        confidence: Confidence::Proven,
-        class: group.class,
-        port: Some(group.port),
-        stage: Stage::Answered,
-        place: Place::HostNetwork,
-        summary: format!(
-            "{} from {}: {attempts} SYNs not answered in {} s, this host has no route back",
-            group.class.name(),
-            list(&sources),
-            case.evidence_seconds(),
-        ),
-        advice: case.facts().add_route(group.class, example.split('/').next().unwrap_or("")),
-        evidence: vec![
-            Fact::count("syns_not_answered", attempts, FactOrigin::Hook),
-            Fact::count("out_no_routes", kernel.no_routes, FactOrigin::Netstat),
-            Fact::count("listen_drops", kernel.listen_drops, FactOrigin::Netstat),
-            Fact::count("listen_overflows", kernel.overflows, FactOrigin::Netstat),
-        ],
-        sources,
-    })
+/// Where other listeners overflowed, what says that the port's own did not.
+pub fn nobody_waited(overflows_of_others: u64) -> Option<Fact> {
+    (overflows_of_others > 0).then(|| Fact::count("accept_queue", 0, FactOrigin::SocketTable))
 }
 
 /// Attempts that were answered and whose final ACK was never taken.

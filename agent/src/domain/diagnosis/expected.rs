@@ -35,7 +35,8 @@ pub struct Expected {
     pub first: Option<Duration>,
     /// Latest SYN.
     pub last: Option<Duration>,
-    /// Whether its silence means something: it was named itself, or sent often enough.
+    /// Whether its silence means something: it was named itself, or sent often enough; where its health checks are told from
+    /// clients', it is known how often they are due.
     pub has_rhythm: bool,
     /// Whether its rhythm is known: given, or it sent often enough.
     pub sent_often: bool,
@@ -164,14 +165,13 @@ fn one(case: &Case<'_>, source: &Source, slots: &[u32], label: String) -> Expect
         by_behaviour,
         is_surely_silent: !by_behaviour || silent::is_sure(case, members.iter().copied(), silence, interval),
         has_rhythm: if by_behaviour {
-            // Without a known interval, a slow health check would look like one that stopped.
-            case.history.watch.health_interval.is_some() || learned
+            // Without a known interval, a slow health check would look like one that stopped. All nodes have the same.
+            case.history.is_interval_known()
         } else {
             is_named || arrivals >= ARRIVALS_OF_A_NODE
         },
-        sent_often: by_behaviour
-            || arrivals >= ARRIVALS_OF_A_NODE
-            || case.history.watch.health_interval.is_some(),
+        sent_often: case.history.watch.health_interval.is_some()
+            || if by_behaviour { learned } else { arrivals >= ARRIVALS_OF_A_NODE },
         before_hook: recent.drops_of(Dropped::SynBeforeHook),
         learned: source.is_learned().then(|| source.origin.clone()),
         is_own_zone: matches!(source.origin, Origin::OwnZone(_)),

@@ -14,11 +14,13 @@ mod duplicate;
 mod expected;
 mod hairpin;
 mod netfilter;
+mod next_look;
 mod other_port;
 mod parts;
 mod precedence;
 mod priors;
 mod reply;
+mod return_route;
 mod served;
 mod shared;
 mod silent;
@@ -40,8 +42,8 @@ use crate::domain::{
     track::Track,
 };
 
-pub use answer::is_hanging as wants_second_look;
 pub use expected::{Expected, Kinds, expected};
+pub use next_look::next_look;
 pub use priors::{corrections, doubt};
 pub use reply::often_unfinished;
 pub use translation::Translation;

@@ -4,11 +4,12 @@ use crate::domain::{
     diagnosis::{
         Case, Group,
         admission::programs,
-        answer::{labels, stuck, unfinished},
+        answer::{labels, nobody_waited, stuck, unfinished},
         list,
         unaccounted::unaccounted,
     },
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
+    history::GRACE,
     reason::{Meaning, Reason},
     stage::{Place, Stage},
     tally::Dropped,
@@ -80,6 +81,29 @@ pub fn often_unfinished(case: &Case<'_>, track: &Track) -> u64 {
     if unfinished * RARE < attempts { 0 } else { unfinished }
 }
 
+/// Whether SYN-ACKs were sent again of late for handshakes that are too young to be held against anybody, so that a reading as soon
+/// as they are not would tell. Many that are under way in every reading do not hurry it.
+pub fn hangs(case: &Case<'_>) -> bool {
+    let was_late =
+        |track: &Track| track.between(case.now.saturating_sub(GRACE), case.now).synack_retransmits > 0;
+    if !case.history.tracks().any(|(_, track)| was_late(track)) {
+        return false;
+    }
+    let groups = case.groups();
+    let mut concerned = groups.iter().filter(|group| case.concerns(group) && !case.may_be_strangers(group));
+    concerned.any(|group| {
+        let is_young = |track: &Track| {
+            let recent = case.recent(track);
+            let unfinished = recent.answered().saturating_sub(recent.established);
+            was_late(track)
+                && unfinished * RARE >= recent.arrived
+                && often_unfinished(case, track) == 0
+                && unfinished > 0
+        };
+        group.members.iter().any(|(_, track)| is_young(track))
+    })
+}
+
 /// SYN-ACKs leave and are sent again, and the final ACK never comes, while the port's own queue did not overflow: the kernel
 /// counts overflows of all listeners together.
 fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
@@ -105,9 +129,7 @@ fn lost(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         Fact::count("synack_retransmits", retransmits, FactOrigin::Hook),
         Fact::count("listen_overflows", of_others, FactOrigin::Netstat),
     ];
-    // Others overflowed, and nobody waited here.
-    let queue = Fact::count("accept_queue", 0, FactOrigin::SocketTable);
-    evidence.extend((of_others > 0).then_some(queue));
+    evidence.extend(nobody_waited(of_others));
     Some(Finding {
         code: Code::ReplyLost,
         severity: Severity::Fault,

@@ -36,14 +36,21 @@ enum GoesOn {
 }
 
 /// Nodes that fell silent. One that was seen only once or twice has no rhythm that could break off: while others go on, that
-/// is a finding of its own.
+/// is a finding of its own. Where such a few are told from clients of the same address, which go on, something else may have looked
+/// like them: nothing is said unless another node goes on, and then no more than suspected.
 pub fn find(case: &Case<'_>, expected: &[Expected]) -> Vec<Finding> {
     let seen = expected.iter().filter(|node| node.last.is_some() && node.has_rhythm);
     let (silent, alive): (Vec<_>, Vec<_>) =
         seen.partition(|node| node.before_hook == 0 && silence(case, node) > 3 * node.interval);
     let others_go_on = alive.iter().any(|node| probes_go_on(case, node));
-    let (often, seldom): (Vec<&Expected>, Vec<&Expected>) =
+    let (few, silent): (Vec<&Expected>, Vec<&Expected>) =
+        silent.into_iter().partition(|node| node.by_behaviour && !node.sent_often);
+    let (often, mut seldom): (Vec<&Expected>, Vec<&Expected>) =
         silent.into_iter().partition(|node| node.sent_often || !others_go_on);
+    // They would take the certainty from the others.
+    if seldom.is_empty() && others_go_on {
+        seldom = few;
+    }
     [(often, None), (seldom, Some(Code::ProbesPartial))]
         .into_iter()
         .filter_map(|(silent, code)| fell_silent(case, &silent, &alive, code))
@@ -177,7 +184,11 @@ fn fell_silent(
             if by_behaviour { "no health check" } else { "no SYN" },
             list(&sources),
             shortest_silence.as_secs(),
-            if named.is_some() { "one or two".to_owned() } else { format!("one every {}", spoken(longest)) },
+            match named {
+                Some(_) if by_behaviour => "a few".to_owned(),
+                Some(_) => "one or two".to_owned(),
+                None => format!("one every {}", spoken(longest)),
+            },
         ),
         advice,
         evidence: vec![

@@ -1,6 +1,11 @@
 //! One reading of everything: what the programs counted, what the namespace says, and what was lost.
 
-use std::{os::fd::RawFd, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    os::fd::RawFd,
+    time::Instant,
+};
 
 use agent_common::drop::ElsewhereKey;
 
@@ -15,7 +20,7 @@ use crate::{
         observer::{ObserveError, Observer},
         procfs::read_text,
         reading::Reading,
-        rule_reader, tallies,
+        routes, rule_reader, tallies,
     },
 };
 
@@ -34,6 +39,7 @@ impl Observer {
             self.recursion_misses = self.count_recursion_misses();
         }
         self.look_who_drops(&reading)?;
+        let without_route = self.look_for_routes(&reading, sources)?;
         let by_slot_and_port = |counts: Vec<(ElsewhereKey, u64)>| {
             counts.into_iter().map(|(key, count)| ((key.slot, key.port as u16), count)).collect()
         };
@@ -55,6 +61,7 @@ impl Observer {
             strays,
             foreign_xdp,
             foreign_tc,
+            without_route,
             other_programs: self.others.found().to_vec(),
             loss: Loss {
                 drops: loss.drops,
@@ -97,6 +104,23 @@ impl Observer {
             target.namespace.run(|| others.look(target.interface.index, &programs.ids(), drops))?;
         }
         Ok(())
+    }
+
+    /// Asks for the routes back to whoever may have sent the SYNs that the kernel gave up: nodes, and of others those that were
+    /// seen of late.
+    fn look_for_routes(
+        &mut self,
+        reading: &Reading,
+        sources: &SourceTable,
+    ) -> Result<BTreeMap<u32, IpAddr>, ObserveError> {
+        if !self.routes.is_due(&reading.host) {
+            return Ok(BTreeMap::new());
+        }
+        let slots: BTreeSet<u32> = reading.tallies.keys().map(|key| key.slot).collect();
+        let single = slots.into_iter().filter_map(|slot| Some((slot, sources.label(slot).parse().ok()?)));
+        let recent = self.maps.senders.recent()?.into_iter().map(|sender| (sender.slot, sender.address));
+        let Self { target, .. } = self;
+        Ok(target.namespace.run(|| routes::missing(&target.interface.addresses, single.chain(recent)))?)
     }
 
     /// Times a program of ours was skipped because it would have interrupted itself, from the programs' fdinfo. That befalls

@@ -65,7 +65,7 @@ impl Facts<'_> {
     /// There is no route back. `example`: a sender, or a prefix of senders.
     pub fn add_route(&self, class: SourceClass, example: &str) -> String {
         let lines =
-            Lines::new("Add the route back that is missing.").look(&format!("ip route get {example}"));
+            Lines::new("Add the route back that is missing, or delete the entry or rule that refuses it (ip route, ip rule).").look(&format!("ip route get {example}"));
         self.routes(lines, class).done()
     }
 

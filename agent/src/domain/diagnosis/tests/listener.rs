@@ -176,7 +176,7 @@ fn overflows_of_another_listener_are_not_ours() {
 
 #[test]
 fn a_syn_before_a_full_queue_is_named_at_a_second_look() {
-    let wants = |story: &Story| wants_second_look(&story.case());
+    let wants = |story: &Story| next_look(&story.case()).is_some();
     let mut story = Story::new();
     story.probes(40, |story| {
         story.serve(NODE_A);

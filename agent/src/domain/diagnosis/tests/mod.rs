@@ -9,6 +9,7 @@ mod duplicate;
 mod hairpin;
 mod health_port;
 mod listener;
+mod looks;
 mod netfilter;
 mod other_port;
 mod priors;
@@ -33,7 +34,7 @@ use std::{
 use crate::domain::{
     class::{ClientIp, Priors, Role},
     conntrack::Conntrack,
-    diagnosis::{Case, diagnose, wants_second_look},
+    diagnosis::{Case, diagnose, next_look},
     finding::{Code, Confidence, Finding, Severity},
     history::{History, Watch},
     host_counters::HostCounters,

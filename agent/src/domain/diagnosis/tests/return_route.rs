@@ -18,7 +18,7 @@ fn no_route_back_is_proven_by_counters_that_grow_without_overflows() {
 
 #[test]
 fn a_syn_without_a_route_back_is_named_at_a_second_look() {
-    let wants = |story: &Story| wants_second_look(&story.case());
+    let wants = |story: &Story| next_look(&story.case()).is_some();
     let mut story = Story::new();
     story.probes(40, |story| {
         story.serve(NODE_A);
@@ -53,6 +53,86 @@ fn packets_of_others_without_a_route_prove_nothing() {
         story.count(|host| &mut host.out_no_routes, 7);
     });
     assert_eq!(story.conclusions(), []);
+}
+
+/// A listener's queue, over its limit or empty.
+fn queue(port: u16, is_full: bool) -> Listener {
+    Listener { port, backlog: if is_full { 129 } else { 0 }, ..listener(Ipv4Addr::UNSPECIFIED.into()) }
+}
+
+/// The probes of one node hang while the namespace counts overflows, so many of them lacking a route; what is said of that.
+fn hanging_while_overflowing(listeners: &[Listener], without_route: u64) -> Vec<Confidence> {
+    let mut story = Story::new();
+    story.sample.listeners = Some(listeners.to_vec());
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.out_no_routes, 1);
+        story.count(|host| &mut host.listen_overflows, 2);
+        story.count(|host| &mut host.listen_drops, 2 + without_route);
+    });
+    story.pass(2, |_, _| {});
+    let findings = story.findings().into_iter();
+    findings.filter(|finding| finding.code == Code::NoReturnRoute).map(|finding| finding.confidence).collect()
+}
+
+#[test]
+fn an_overflow_of_another_listener_does_not_hide_a_missing_route() {
+    let listeners = [queue(PORT, false), queue(9000, true)];
+    assert_eq!(hanging_while_overflowing(&listeners, 1), [Confidence::Proven]);
+    // Every SYN that was given up was one of the overflows: what lacks a route is something else.
+    assert_eq!(hanging_while_overflowing(&listeners, 0), []);
+}
+
+#[test]
+fn an_overflow_that_may_be_of_the_port_proves_no_missing_route() {
+    let waiting = Listener { backlog: 100, ..queue(PORT, false) };
+    for listeners in [
+        vec![queue(PORT, false), queue(9000, false)],
+        vec![queue(PORT, true)],
+        vec![waiting, queue(9000, true)],
+    ] {
+        assert_eq!(hanging_while_overflowing(&listeners, 1), [], "{listeners:?}");
+    }
+}
+
+/// The probes of A hang, and the kernel gives up so many SYNs of each without a count of routes; whom it says not to reach when it
+/// is asked. What is said of A and B.
+fn refused_by_an_entry(given_up: u64, without_route: &[TallyKey]) -> Vec<Finding> {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.arrive(NODE_A);
+        story.serve(NODE_B);
+        story.count(|host| &mut host.listen_drops, given_up);
+        let asked = without_route.iter().map(|key| (key.slot, A.parse().expect("an address")));
+        story.sample.without_route = asked.collect();
+    });
+    story.pass(2, |_, _| {});
+    story.findings().into_iter().filter(|finding| finding.code == Code::NoReturnRoute).collect()
+}
+
+#[test]
+fn an_entry_that_refuses_is_proven_by_the_kernels_own_answer() {
+    let found = refused_by_an_entry(1, &[NODE_A]);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].confidence, &found[0].sources), (Confidence::Proven, &nodes(&[A])));
+    let asked = found[0].evidence.iter().find(|fact| fact.name == "no_route_to").expect("it was asked");
+    assert_eq!(asked.value, crate::domain::finding::Value::Text(A.to_owned()));
+}
+
+#[test]
+fn syns_that_are_given_up_lack_no_route_that_there_is() {
+    assert_eq!(refused_by_an_entry(1, &[]), [], "as where too many handshakes are open");
+    assert_eq!(
+        refused_by_an_entry(1, &[NODE_B, STRANGERS]),
+        [],
+        "others lack it, who come through or are nobody's"
+    );
+    assert_eq!(
+        refused_by_an_entry(0, &[NODE_A]),
+        [],
+        "none was given up: whatever hangs, it is not for want of a route"
+    );
 }
 
 /// A SYN for whose answer there is no route.

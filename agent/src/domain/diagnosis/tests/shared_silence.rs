@@ -364,3 +364,33 @@ fn where_none_are_recognised_or_those_of_the_node_may_hang_or_hide_it_is_only_su
     story.pass(5, |story, _| clients(story));
     assert_eq!(missing_of_a(&story), [Confidence::Suspected], "{:?}", story.findings());
 }
+
+/// Nobody said how often they probe. A is seen twice, or as often as that takes; B on and on, or until then. Clients come with both
+/// addresses.
+fn seen_by(a_is_seen_until: u64, b_is_seen_until: u64) -> Vec<(Code, Confidence, Vec<String>)> {
+    let mut story = shared();
+    story.history.watch.health_interval = None;
+    story.pass(100, |story, second| {
+        clients(story);
+        for (node, until) in [(NODE_A, a_is_seen_until), (NODE_B, b_is_seen_until)] {
+            if second.is_multiple_of(10) && second <= until {
+                probe(story, node);
+            }
+        }
+    });
+    about_silence(&story)
+}
+
+#[test]
+fn a_node_that_was_seen_twice_and_whose_clients_go_on_is_suspected_to_be_silent() {
+    let partial = [(Code::ProbesPartial, Confidence::Suspected, nodes(&[A]))];
+    assert_eq!(seen_by(20, 100), partial);
+}
+
+#[test]
+fn nothing_is_said_of_a_few_while_no_other_node_goes_on_or_says_how_often_they_are_due() {
+    assert_eq!(seen_by(100, 100), [], "it goes on");
+    assert_eq!(seen_by(20, 20), [], "nobody knows how often they are due");
+    // The other one was known well enough to be missed, and is no less sure for it.
+    assert_eq!(seen_by(20, 60), stopped(Confidence::Suspected, &[B]));
+}
