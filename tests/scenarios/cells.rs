@@ -80,12 +80,6 @@ const EMPTY: &[(Code, &[Setting], &str)] = &[
          software::nginx_wants_proxy_protocol_that_the_nlb_does_not_send",
     ),
     (
-        Code::AppNotAccepting,
-        &[OverHttp],
-        "an HTTP health check gives up before it is sure that nobody accepts, and `probe_timeout` is named first: a row can come once \
-         connections that wait to be accepted hold it back",
-    ),
-    (
         Code::AppReset,
         &[Proxied],
         "whatever is cut off behind a header is taken for `proxy_protocol_mismatch`, even where others with a header are served: a row \

@@ -6,8 +6,8 @@ use crate::domain::{
     diagnosis::{Case, Group, list, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     health::Protocol,
+    host_log::Waiting,
     stage::{Place, Stage},
-    track::Track,
 };
 
 /// An accept loop that pauses, while a runtime collects its garbage say, is none that stopped: connections must wait in every
@@ -35,21 +35,44 @@ fn pause(case: &Case<'_>) -> Duration {
     watch.health_timeout.unwrap_or_else(guess).max(SHORTEST_PAUSE)
 }
 
+/// A queue in which connections wait and from which none was taken since.
+struct Stuck {
+    /// How it stands.
+    waiting: Waiting,
+    /// For how long.
+    since: Duration,
+    /// Connections that were established since.
+    established: u64,
+}
+
+impl Stuck {
+    fn find(case: &Case<'_>, port: u16) -> Option<Self> {
+        let waiting = case.history.waiting(port)?;
+        let tracks = case.history.tracks().filter(|(key, _)| key.port == port);
+        let established =
+            tracks.map(|(_, track)| track.between(waiting.since, case.now).established).sum::<u64>();
+        let since = case.now.saturating_sub(waiting.since);
+        (established <= u64::from(waiting.backlog)).then_some(Self { waiting, since, established })
+    }
+
+    /// A queue over its limit is a finding of its own.
+    const fn is_full(&self) -> bool {
+        self.waiting.backlog > self.waiting.limit
+    }
+}
+
+/// Whether what waits for an answer on a port may wait to be accepted, and it is not known yet: a health check gives up before
+/// it is sure that its queue does not move, and would be said to wait for the application's answer.
+pub fn may_be_unaccepted(case: &Case<'_>, port: u16) -> bool {
+    Stuck::find(case, port).is_some_and(|stuck| stuck.is_full() || stuck.since < pause(case))
+}
+
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let waiting = case.history.waiting(group.port)?;
-    let since = case.now.saturating_sub(waiting.since);
-    let established = |track: &Track| track.between(waiting.since, case.now).established;
-    let all: u64 = case
-        .history
-        .tracks()
-        .filter(|(key, _)| key.port == group.port)
-        .map(|(_, track)| established(track))
-        .sum();
-    // A queue over its limit is a finding of its own.
-    let is_full = waiting.backlog > waiting.limit;
-    if is_full || since < pause(case) || all > u64::from(waiting.backlog) {
+    let stuck = Stuck::find(case, group.port)?;
+    if stuck.is_full() || stuck.since < pause(case) {
         return None;
     }
+    let Stuck { waiting, since, established } = stuck;
     // The first of them was established before the reading that saw it.
     let hit: Vec<_> = group.members.iter().filter(|(_, track)| case.recent(track).established > 0).collect();
     if hit.is_empty() {
@@ -75,7 +98,7 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence: vec![
             Fact::count("connections_waiting", backlog, FactOrigin::SocketTable),
             Fact::count("accept_queue_limit", u64::from(waiting.limit), FactOrigin::SocketTable),
-            Fact::count("connections_established", all, FactOrigin::Hook),
+            Fact::count("connections_established", established, FactOrigin::Hook),
             Fact::seconds("waited_seconds", since, FactOrigin::SocketTable),
         ],
         sources,

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Group, Hit, list, parts::Part, spoken},
+    diagnosis::{Case, Group, Hit, accept, list, parts::Part, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
     tally::Tally,
@@ -118,7 +118,7 @@ fn header_refused(
 /// The peer closed after it had waited in vain.
 fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     let hit = part.hit(case, |step| step.answers.probes_given_up, |step| step.probes_served)?;
-    if is_rare(&hit) {
+    if is_rare(&hit) || accept::may_be_unaccepted(case, part.port) {
         return None;
     }
     let wait = part.recent_of(case, &hit).answers.wait;

@@ -1,6 +1,7 @@
 //! Every finding twice: where the fault exists and is named, and where something looks like it and nothing is said.
 
 mod absence;
+mod accept;
 mod advice;
 mod allowance;
 mod cookies;

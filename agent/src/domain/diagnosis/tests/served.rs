@@ -4,14 +4,14 @@ use super::*;
 use crate::domain::answers::Answers;
 
 /// A health check over HTTP that is answered well, and of which the user agent was seen.
-fn pass_check(story: &mut Story, key: TallyKey) {
+pub(super) fn pass_check(story: &mut Story, key: TallyKey) {
     story.serve(key);
     story.tally(key).probes_served += 1;
     story.tally(key).answers.http_answers += 1;
 }
 
 /// One that is not; `how` counts in which way.
-fn fail_check(story: &mut Story, key: TallyKey, how: impl Fn(&mut Answers)) {
+pub(super) fn fail_check(story: &mut Story, key: TallyKey, how: impl Fn(&mut Answers)) {
     let tally = story.tally(key);
     tally.arrived += 1;
     tally.synacks += 1;
@@ -150,56 +150,6 @@ fn handshakes_that_are_answered_in_plain_http_are_a_mismatch_and_plain_clients_a
         }
     });
     assert!(story.conclusions().iter().all(|(code, ..)| *code != Code::TlsMismatch));
-}
-
-/// A queue that holds what was established and lets nobody out.
-fn hold(story: &mut Story, key: TallyKey) {
-    let tally = story.tally(key);
-    tally.arrived += 1;
-    tally.synacks += 1;
-    tally.established += 1;
-    if let Some(listeners) = &mut story.sample.listeners {
-        listeners[0].backlog += 1;
-    }
-}
-
-#[test]
-fn connections_that_nobody_takes() {
-    let mut story = Story::new();
-    story.probes(20, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    story.probes(20, |story| {
-        hold(story, NODE_A);
-        hold(story, NODE_B);
-    });
-    story.pass(7, |_, _| {});
-    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
-}
-
-#[test]
-fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
-    let mut story = Story::new();
-    story.probes(20, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    hold(&mut story, NODE_A);
-    story.pass(6, |_, _| {});
-    assert_eq!(story.conclusions(), [], "a pause that no health check notices");
-    story.history.watch.health_timeout = Some(Duration::from_secs(5));
-    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
-    story.history.watch.health_timeout = None;
-    // A few always wait, and many are taken.
-    story.pass(30, |story, second| {
-        (0..20).for_each(|_| story.serve(CLIENTS));
-        if second.is_multiple_of(10) {
-            story.serve(NODE_A);
-            story.serve(NODE_B);
-        }
-    });
-    assert_eq!(story.conclusions(), [], "the queue is never empty and moves");
 }
 
 /// A handshake that is served, whatever it was for.
