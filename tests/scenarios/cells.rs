@@ -68,12 +68,6 @@ const EMPTY: &[(Code, &[Setting], &str)] = &[
         "a TCP health check begins no TLS: software::nginx_serves_tls_over_tcp_checks",
     ),
     (
-        Code::TlsMismatch,
-        &[Translated],
-        "it is found, and beside it health checks are suspected to be missing that are the handshakes it is about: a row can come \
-         once the one explains the other",
-    ),
-    (
         Code::ProxyProtocolMismatch,
         &[Translated],
         "where no header comes and the application wants one, it is `app_reset`: \

@@ -5,8 +5,6 @@ use crate::domain::{
     diagnosis::{Case, Group, Hit, accept, list, parts::Part, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
-    tally::Tally,
-    track::Track,
 };
 
 /// Fewer than one connection in so many is what happens to every application now and then.
@@ -26,16 +24,8 @@ pub fn examine_part(case: &Case<'_>, part: &Part<'_>, findings: &mut Vec<Finding
     }
 }
 
-/// Adds what is wrong with TLS: what a handshake was for cannot be told.
-pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if group.class.may_probe() && is_examined(case, group) {
-        findings.extend(handshake_refused(case, group));
-        findings.extend(answered_in_clear(case, group));
-    }
-}
-
 /// What all findings of this stage have in common.
-fn served(
+pub(super) fn served(
     (class, port): (SourceClass, u16),
     hit: Hit,
     (code, confidence): (Code, Confidence),
@@ -57,20 +47,7 @@ fn served(
     }
 }
 
-/// The members of the group that were hit.
-fn those_hit<'a>(case: &Case<'_>, group: &Group<'a>, hit: &Hit) -> Vec<&'a Track> {
-    let members = group.members.iter().filter(|(key, _)| hit.includes(case, *key));
-    members.map(|(_, track)| *track).collect()
-}
-
-/// Their connections within the window, all together.
-fn recent(case: &Case<'_>, tracks: &[&Track]) -> Tally {
-    let mut sum = Tally::default();
-    tracks.iter().for_each(|track| sum.add(&case.recent(track)));
-    sum
-}
-
-const fn is_rare(hit: &Hit) -> bool {
+pub(super) const fn is_rare(hit: &Hit) -> bool {
     hit.failed * RARE < hit.of
 }
 
@@ -188,88 +165,6 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         hit,
         (Code::AppReset, Confidence::Proven),
         (counted, case.facts().reset(part.port)),
-        evidence,
-    ))
-}
-
-/// The name of a TLS alert (RFC 8446 section 6).
-fn alert(description: u64) -> String {
-    let name = match description {
-        10 => "unexpected_message",
-        20 => "bad_record_mac",
-        40 => "handshake_failure",
-        50 => "decode_error",
-        70 => "protocol_version",
-        71 => "insufficient_security",
-        80 => "internal_error",
-        109 => "missing_extension",
-        112 => "unrecognized_name",
-        _ => return format!("{description}"),
-    };
-    format!("{description} ({name})")
-}
-
-/// The application answered with a TLS alert: it could not agree on a handshake, or got something else than one.
-fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let passing =
-        |step: &Tally| (step.tls_openings + step.probes_served).saturating_sub(step.answers.tls_alerts);
-    let hit = case.hit(group, |step| step.answers.tls_alerts, passing)?;
-    if is_rare(&hit) {
-        return None;
-    }
-    let tally = recent(case, &those_hit(case, group, &hit));
-    // Clients of every kind come through the same node: where most agree, it may be theirs that are refused.
-    let confidence = if hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
-    let description = alert(tally.answers.tls_alert);
-    let summary = format!(
-        "{} of {} {} from {} refused with TLS alert {description} in {} s",
-        hit.failed,
-        hit.of,
-        if tally.tls_openings == 0 { "connections that are not TLS" } else { "TLS handshakes" },
-        list(&hit.sources),
-        case.evidence_seconds()
-    );
-    let evidence = vec![
-        Fact::count("tls_alerts_sent", hit.failed, FactOrigin::Hook),
-        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
-        Fact::text("tls_alert", description, FactOrigin::Hook),
-    ];
-    Some(served(
-        (group.class, group.port),
-        hit,
-        (Code::TlsMismatch, confidence),
-        (summary, case.facts().tls(group.port)),
-        evidence,
-    ))
-}
-
-/// A source that only begins TLS gets answers in plain HTTP.
-fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let clear = |step: &Tally| step.answers.http_answers.min(step.tls_openings);
-    let hit = case.hit(group, clear, |step| step.tls_openings - clear(step))?;
-    let tracks = those_hit(case, group, &hit);
-    let is_hidden = tracks.iter().any(|track| track.manner().is_encrypted());
-    let tally = recent(case, &tracks);
-    // Plain requests and TLS on one port are no mismatch: then there are more connections than handshakes.
-    if !is_hidden || hit.failed * 2 < hit.of || tally.answers.http_answers > tally.tls_openings {
-        return None;
-    }
-    let summary = format!(
-        "{} of {} TLS handshakes from {} answered in plain HTTP in {} s",
-        hit.failed,
-        hit.of,
-        list(&hit.sources),
-        case.evidence_seconds()
-    );
-    let evidence = vec![
-        Fact::count("plain_answers", tally.answers.http_answers, FactOrigin::Hook),
-        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
-    ];
-    Some(served(
-        (group.class, group.port),
-        hit,
-        (Code::TlsMismatch, Confidence::Inferred),
-        (summary, case.facts().tls(group.port)),
         evidence,
     ))
 }

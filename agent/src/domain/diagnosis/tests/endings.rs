@@ -39,7 +39,7 @@ fn cut_probe(story: &mut Story, key: TallyKey) {
 }
 
 /// The faults, with whom each hits.
-fn faults(story: &Story) -> Vec<(Code, &'static str, Vec<String>)> {
+pub(super) fn faults(story: &Story) -> Vec<(Code, &'static str, Vec<String>)> {
     let findings = story.findings().into_iter().filter(|finding| finding.severity == Severity::Fault);
     findings.map(|finding| (finding.code, finding.class.name(), finding.sources)).collect()
 }

@@ -25,6 +25,7 @@ mod shared;
 mod shared_silence;
 mod silence;
 mod start;
+mod tls;
 mod verdicts;
 
 use std::{
