@@ -73,12 +73,6 @@ const EMPTY: &[(Code, &[Setting], &str)] = &[
         "where no header comes and the application wants one, it is `app_reset`: \
          software::nginx_wants_proxy_protocol_that_the_nlb_does_not_send",
     ),
-    (
-        Code::AppReset,
-        &[Proxied],
-        "whatever is cut off behind a header is taken for `proxy_protocol_mismatch`, even where others with a header are served: a row \
-         can come once that counts",
-    ),
 ];
 
 const fn family(family: Family) -> Setting {

@@ -39,6 +39,12 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Answers that show that the application understood what it was sent, at the least.
+    pub fn understood(&self) -> u64 {
+        let badly = self.bad_requests.max(self.probes_bad_status);
+        self.http_answers.saturating_sub(badly) + self.tls_answers
+    }
+
     /// Connections that this side ended without an answer.
     pub const fn cut(&self) -> u64 {
         self.probes_cut + self.clients_cut

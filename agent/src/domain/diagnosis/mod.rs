@@ -13,6 +13,7 @@ mod cookies;
 mod duplicate;
 mod expected;
 mod hairpin;
+mod header;
 mod netfilter;
 mod other_port;
 mod parts;

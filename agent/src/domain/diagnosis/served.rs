@@ -2,10 +2,13 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Group, Hit, accept, list, parts::Part, spoken},
+    diagnosis::{Case, Group, Hit, accept, header, list, parts::Part, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
 };
+
+/// The status with which applications answer what they do not understand (RFC 9110 section 15.5.1).
+pub(super) const BAD_REQUEST: u64 = 400;
 
 /// Fewer than one connection in so many is what happens to every application now and then.
 const RARE: u64 = 20;
@@ -18,6 +21,7 @@ pub fn is_examined(case: &Case<'_>, group: &Group<'_>) -> bool {
 /// Adds what the application does wrong with connections whose kind is known from how they ended, as far as it is.
 pub fn examine_part(case: &Case<'_>, part: &Part<'_>, findings: &mut Vec<Finding>) {
     findings.extend(cut(case, part));
+    findings.extend(header::answered_badly(case, part));
     if part.class.may_probe() {
         findings.extend(bad_status(case, part));
         findings.extend(given_up(case, part));
@@ -71,25 +75,13 @@ fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         list(&hit.sources),
         case.evidence_seconds()
     );
-    if headers > 0 && status == 400 {
+    if headers > 0 && status == BAD_REQUEST && !header::is_taken(case, part, &hit) {
         evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
         let summary = format!("{counted}, each after a proxy protocol v2 header");
-        return Some(header_refused(case, part, hit, summary, evidence));
+        return Some(header::refused(case, part, hit, summary, evidence));
     }
     let code = (Code::ProbeHttpStatus, Confidence::Inferred);
     Some(served((part.class, part.port), hit, code, (counted, case.facts().bad_status(status)), evidence))
-}
-
-/// The proxy protocol header in front of them is what the application does not take.
-fn header_refused(
-    case: &Case<'_>,
-    part: &Part<'_>,
-    hit: Hit,
-    summary: String,
-    evidence: Vec<Fact>,
-) -> Finding {
-    let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-    served((part.class, part.port), hit, code, (summary, case.facts().proxy_header(part.port)), evidence)
 }
 
 /// The peer closed after it had waited in vain.
@@ -141,10 +133,13 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         list(&hit.sources),
         case.evidence_seconds()
     );
-    if tally.answers.proxy_openings > 0 {
+    if tally.answers.proxy_openings > 0 && !header::is_taken(case, part, &hit) {
+        if !header::would_show(case, part, &hit) {
+            return None;
+        }
         evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
         let summary = format!("{counted}, behind a proxy protocol v2 header");
-        return Some(header_refused(case, part, hit, summary, evidence));
+        return Some(header::refused(case, part, hit, summary, evidence));
     }
     // Of clients behind a node most may have sent something else, and then it is not about TLS.
     let is_about_tls = part.class != SourceClass::ClientViaNlb || 2 * tally.tls_openings >= hit.failed;

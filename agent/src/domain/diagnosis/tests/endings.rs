@@ -3,7 +3,7 @@
 use super::*;
 
 /// Clients of both nodes every second and health checks every interval, each coming to its own end.
-fn ends(probe: impl Fn(&mut Story, TallyKey), client: impl Fn(&mut Story, TallyKey)) -> Story {
+pub(super) fn ends(probe: impl Fn(&mut Story, TallyKey), client: impl Fn(&mut Story, TallyKey)) -> Story {
     let mut story = shared();
     story.pass(60, |story, second| {
         for node in [NODE_A, NODE_B] {
@@ -17,7 +17,7 @@ fn ends(probe: impl Fn(&mut Story, TallyKey), client: impl Fn(&mut Story, TallyK
 }
 
 /// A connection that is not answered well.
-fn fail(story: &mut Story, key: TallyKey) -> &mut Tally {
+pub(super) fn fail(story: &mut Story, key: TallyKey) -> &mut Tally {
     let tally = story.tally(key);
     tally.arrived += 1;
     tally.synacks += 1;
@@ -26,7 +26,7 @@ fn fail(story: &mut Story, key: TallyKey) -> &mut Tally {
     tally
 }
 
-fn cut_client(story: &mut Story, key: TallyKey) {
+pub(super) fn cut_client(story: &mut Story, key: TallyKey) {
     let tally = fail(story, key);
     tally.clients += 1;
     tally.answers.clients_cut += 1;

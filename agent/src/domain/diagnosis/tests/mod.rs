@@ -9,6 +9,7 @@ mod drops;
 mod duplicate;
 mod endings;
 mod hairpin;
+mod header;
 mod health_port;
 mod listener;
 mod netfilter;

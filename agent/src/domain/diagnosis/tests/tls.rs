@@ -158,6 +158,18 @@ fn a_port_that_serves_tls_and_plain_http_has_no_mismatch() {
     assert!(!is_mismatch(&among_plain_clients(served_well, gone_on)));
     assert!(!is_mismatch(&among_plain_clients(bad_request, gone_on)), "plain requests are turned away");
     assert!(!is_mismatch(&among_plain_clients(served_well, |_| {})), "an answer that was not seen");
+    // Its answer is in the next reading.
+    let mut story = shared();
+    story.pass(40, |story, second| {
+        client(story, NODE_A);
+        bad_request(story.tally(NODE_A));
+        match second % 10 {
+            0 => pass_handshake(story, NODE_A),
+            1 if second > 10 => gone_on(story.tally(NODE_A)),
+            _ => {}
+        }
+    });
+    assert!(!is_mismatch(&story));
     let mut story = shared();
     story.pass(20, |story, _| {
         client(story, NODE_A);
