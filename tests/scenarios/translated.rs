@@ -1,5 +1,5 @@
-//! Faults behind addresses that clients share with the nodes, over HTTP health checks where nothing is said against it. What hits an address is said of it;
-//! what hits one kind of connection only is said of that kind.
+//! Faults behind addresses that clients share with the nodes, over HTTP health checks where nothing is said against it. What hits an
+//! address is said of it; what hits one kind of connection only is said of that kind.
 
 use agent::domain::finding::Code;
 use lab::{
