@@ -28,6 +28,7 @@ mod silence;
 mod start;
 mod tls;
 mod verdicts;
+mod watched_late;
 
 use std::{
     collections::BTreeMap,
