@@ -58,6 +58,10 @@ pub struct Manners {
     pub proxy_openings: u64,
     /// Answers that began as plain HTTP.
     pub http_answers: u64,
+    /// Of `http_answers`, those with status 400: what came was no request, as far as the application understood it.
+    pub bad_requests: u64,
+    /// Answers that go on with a TLS handshake.
+    pub tls_answers: u64,
     /// TLS alerts sent in the clear: handshakes that this side refused.
     pub tls_alerts: u64,
     /// Of `probes_unserved`, those answered with an HTTP status other than 200 to 399.
@@ -78,7 +82,7 @@ pub struct Manners {
     pub probes_lost: u64,
 }
 
-const _: () = assert!(size_of::<Manners>() == 120);
+const _: () = assert!(size_of::<Manners>() == 136);
 
 impl Manners {
     /// Takes in those of another CPU: counts add up, of levels the higher one stands.
@@ -89,6 +93,8 @@ impl Manners {
         self.clients += other.clients;
         self.proxy_openings += other.proxy_openings;
         self.http_answers += other.http_answers;
+        self.bad_requests += other.bad_requests;
+        self.tls_answers += other.tls_answers;
         self.tls_alerts += other.tls_alerts;
         self.probes_bad_status += other.probes_bad_status;
         self.probes_given_up += other.probes_given_up;

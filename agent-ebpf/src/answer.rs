@@ -40,9 +40,10 @@ pub fn look(context: &TcContext) -> Option<()> {
     let slot = rule.slot_of(address.low());
     match recognise(&Paged(context), payload) {
         Answer::Http(status) => {
-            tallies::add_http_answer(slot, port_index);
+            tallies::add_http_answer(slot, port_index, status);
             probes::answered(&key(&address, peer_port, port_index), status as u16);
         }
+        Answer::TlsHello => tallies::add_tls_answer(slot, port_index),
         Answer::TlsAlert(description) => tallies::add_tls_alert(slot, port_index, description),
         Answer::Other => {}
     }

@@ -68,28 +68,10 @@ const EMPTY: &[(Code, &[Setting], &str)] = &[
         "a TCP health check begins no TLS: software::nginx_serves_tls_over_tcp_checks",
     ),
     (
-        Code::TlsMismatch,
-        &[Translated],
-        "it is found, and beside it health checks are suspected to be missing that are the handshakes it is about: a row can come \
-         once the one explains the other",
-    ),
-    (
         Code::ProxyProtocolMismatch,
         &[Translated],
         "where no header comes and the application wants one, it is `app_reset`: \
          software::nginx_wants_proxy_protocol_that_the_nlb_does_not_send",
-    ),
-    (
-        Code::AppNotAccepting,
-        &[OverHttp],
-        "an HTTP health check gives up before it is sure that nobody accepts, and `probe_timeout` is named first: a row can come once \
-         connections that wait to be accepted hold it back",
-    ),
-    (
-        Code::AppReset,
-        &[Proxied],
-        "whatever is cut off behind a header is taken for `proxy_protocol_mismatch`, even where others with a header are served: a row \
-         can come once that counts",
     ),
 ];
 

@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
+use agent::domain::finding::Code;
 use lab::{
     nlb::{Speech, connect},
     wait,
 };
 
 use crate::{
-    absence, faults,
-    row::{Row, rows},
+    absence, application,
+    expected::Expected,
+    faults,
+    row::{ClientPath, Row, UNHEALTHY, nodes, rows},
+    software,
 };
 
 /// A handshake takes no longer.
@@ -48,6 +52,30 @@ rows! {
             assert!(attempts.iter().any(Result::is_err), "the queue is not full");
         },
         ..faults::the_accept_queue_is_full_at_the_syn::ROW
+    };
+
+    /// The health checks give up in the queue, before anybody can be sure that it does not move.
+    nobody_accepts [ipv4] => Row {
+        near: &[Code::ProbeTimeout],
+        speech: Speech::Http,
+        beliefs: UNHEALTHY,
+        ..application::nobody_accepts::ROW
+    };
+
+    nobody_accepts_behind_shared_addresses [ipv6] => Row {
+        near: &[Code::ProbeTimeout],
+        clients: ClientPath::Translated,
+        speech: Speech::Http,
+        expected: |plan| vec![Expected::of_addresses("app_not_accepting", &nodes(plan))],
+        beliefs: UNHEALTHY,
+        ..application::nobody_accepts::ROW
+    };
+
+    nginx_is_stopped_where_it_stands [ipv6] => Row {
+        near: &[Code::ProbeTimeout],
+        speech: Speech::Http,
+        beliefs: UNHEALTHY,
+        ..software::nginx_is_stopped_where_it_stands::ROW
     };
 
     replies_are_dropped_on_the_host [ipv6] => Row {

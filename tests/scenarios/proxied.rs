@@ -1,5 +1,6 @@
 //! Faults behind proxy protocol: every connection of a node, of a client or its own, begins with a header.
 
+use agent::domain::finding::Code;
 use lab::{
     app::{Answer, Listen},
     nginx::Site,
@@ -23,6 +24,11 @@ const PROXIED: Row = Row { clients: ClientPath::Proxied, listen: |plan| Some(lis
 
 fn listen(plan: &Plan) -> Listen {
     Listen { proxy_protocol: true, ..Listen::on_all(plan.task.address(), plan.port) }
+}
+
+/// A fault of clients behind both nodes.
+fn of_clients(code: &'static str, confidence: &'static str, plan: &Plan) -> Expected {
+    Expected::fault(code, confidence, "client_via_nlb", nodes(plan).map(|node| node.to_string()))
 }
 
 rows! {
@@ -166,13 +172,24 @@ rows! {
         ..PROXIED
     };
 
-    /// The header alone of a TCP health check, which passes, is answered with 400: that shows what is wrong with clients, too.
+    /// The header alone of a TCP health check, which passes, is answered with 400, and so are clients.
     nginx_does_not_know_proxy_protocol [ipv6] => Row {
         nginx: |plan| Some(Site::on(plan.task.address(), plan.port)),
         expected: |plan| vec![
             Expected::of_probes("proxy_protocol_mismatch", "inferred", &nodes(plan)),
+            of_clients("proxy_protocol_mismatch", "inferred", plan),
             Expected::shared(plan),
         ],
+        verdict: "fault",
+        ..PROXIED
+    };
+
+    /// The header is not what it does not take: health checks behind one are served.
+    clients_are_cut_off [ipv4] => Row {
+        near: &[Code::ProxyProtocolMismatch],
+        speech: Speech::Http,
+        listen: |plan| Some(Listen { answer: Answer::ClientsCut, ..listen(plan) }),
+        expected: |plan| vec![of_clients("app_reset", "proven", plan), Expected::shared(plan)],
         verdict: "fault",
         ..PROXIED
     };

@@ -1,9 +1,12 @@
-//! Faults behind addresses that clients share with the nodes, over HTTP health checks where nothing is said against it. What hits an address is said of it;
-//! what hits one kind of connection only is said of that kind.
+//! Faults behind addresses that clients share with the nodes, over HTTP health checks where nothing is said against it. What hits an
+//! address is said of it; what hits one kind of connection only is said of that kind.
 
+use agent::domain::finding::Code;
 use lab::{
     app::{Answer, Listen},
+    nginx::Site,
     nlb::Speech,
+    plan::Plan,
     shell,
     topology::Topology,
 };
@@ -24,6 +27,11 @@ const SHARED: Row = Row { clients: ClientPath::Translated, speech: Speech::Http,
 fn route_to_the_first_only(lab: &Topology) {
     let (gateway, first) = (lab.plan.task.gateway, lab.plan.nodes[0].subnet);
     shell::ip(&lab.task, &format!("route add {first} via {gateway}\nroute del default via {gateway}"));
+}
+
+fn mismatch(plan: &Plan) -> Expected {
+    let sources = nodes(plan).map(|node| node.to_string());
+    Expected::fault("tls_mismatch", "inferred", "nlb_undecided", sources)
 }
 
 rows! {
@@ -130,6 +138,44 @@ rows! {
         ],
         beliefs: UNHEALTHY,
         verdict: "fault",
+        ..SHARED
+    };
+
+    /// Clients speak HTTP to it and are answered. Whose handshake it is that fails is hidden, and health checks are not missed that may be
+    /// the ones that fail.
+    nginx_offers_tls_that_the_health_check_does_not_speak [ipv6] => Row {
+        speech: Speech::Https,
+        nginx: |plan| Some(Site::tls(plan.task.address(), plan.port, "TLSv1.3")),
+        expected: |plan| vec![mismatch(plan)],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    /// Clients are served in plain HTTP, and so is, after a fashion, whoever begins TLS.
+    nginx_knows_no_tls [ipv4] => Row {
+        speech: Speech::Https,
+        nginx: |plan| Some(Site::on(plan.task.address(), plan.port)),
+        expected: |plan| vec![mismatch(plan)],
+        beliefs: UNHEALTHY,
+        verdict: "fault",
+        ..SHARED
+    };
+
+    /// The near miss: one port serves both. Health checks that hide in TLS behind clients' addresses may be missing.
+    nginx_serves_tls_and_plain_http_on_one_port [ipv4] => Row {
+        near: &[Code::TlsMismatch],
+        speech: Speech::Https,
+        nginx: |plan| {
+            let mut site = Site::tls(plan.task.address(), plan.port, "TLSv1.2 TLSv1.3");
+            site.server.push_str(" error_page 497 =200 @plain; location @plain { return 200 ok; }");
+            Some(site)
+        },
+        expected: |plan| {
+            let sources = nodes(plan).map(|node| node.to_string());
+            vec![Expected::fault("probes_missing", "suspected", "nlb_undecided", sources)]
+        },
+        verdict: "inconclusive",
         ..SHARED
     };
 

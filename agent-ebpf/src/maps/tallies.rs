@@ -3,7 +3,10 @@
 //! The tc hooks run with softirqs off and add plainly. Tracepoints can interrupt one another on a CPU, so they add
 //! with an atomic instruction. No field is written by both.
 
-use agent_common::tally::{Manners, Tally};
+use agent_common::{
+    answer::BAD_REQUEST,
+    tally::{Manners, Tally},
+};
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 
 use crate::{atomic, target::fact};
@@ -155,10 +158,19 @@ pub fn add_probe_lost(slot: u32, port_index: u32) {
     add_atomic!(manners(slot, port_index), probes_lost);
 }
 
-/// An answer began as plain HTTP.
+/// An answer began as plain HTTP, with this status.
 #[inline(always)]
-pub fn add_http_answer(slot: u32, port_index: u32) {
+pub fn add_http_answer(slot: u32, port_index: u32, status: u32) {
     add_atomic!(manners(slot, port_index), http_answers);
+    if status == BAD_REQUEST {
+        add_atomic!(manners(slot, port_index), bad_requests);
+    }
+}
+
+/// A TLS handshake goes on.
+#[inline(always)]
+pub fn add_tls_answer(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), tls_answers);
 }
 
 /// A TLS handshake was refused with this description.

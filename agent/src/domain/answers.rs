@@ -14,6 +14,10 @@ pub struct Answers {
     pub proxy_openings: u64,
     /// Answers that began as plain HTTP.
     pub http_answers: u64,
+    /// Of `http_answers`, those with status 400: what came was no request, as far as the application understood it.
+    pub bad_requests: u64,
+    /// Answers that go on with a TLS handshake.
+    pub tls_answers: u64,
     /// TLS handshakes that this side refused with an alert.
     pub tls_alerts: u64,
     /// Health checks answered with an HTTP status other than 200 to 399.
@@ -35,6 +39,12 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Answers that show that the application understood what it was sent, at the least.
+    pub fn understood(&self) -> u64 {
+        let badly = self.bad_requests.max(self.probes_bad_status);
+        self.http_answers.saturating_sub(badly) + self.tls_answers
+    }
+
     /// Connections that this side ended without an answer.
     pub const fn cut(&self) -> u64 {
         self.probes_cut + self.clients_cut
@@ -44,6 +54,8 @@ impl Answers {
     pub fn add(&mut self, later: &Self) {
         self.proxy_openings += later.proxy_openings;
         self.http_answers += later.http_answers;
+        self.bad_requests += later.bad_requests;
+        self.tls_answers += later.tls_answers;
         self.tls_alerts += later.tls_alerts;
         self.probes_bad_status += later.probes_bad_status;
         self.probes_given_up += later.probes_given_up;
@@ -69,6 +81,8 @@ impl Answers {
         Self {
             proxy_openings: growth(self.proxy_openings, earlier.proxy_openings),
             http_answers: growth(self.http_answers, earlier.http_answers),
+            bad_requests: growth(self.bad_requests, earlier.bad_requests),
+            tls_answers: growth(self.tls_answers, earlier.tls_answers),
             tls_alerts,
             probes_bad_status,
             probes_given_up,

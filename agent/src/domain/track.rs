@@ -116,13 +116,20 @@ impl Track {
             if self.handshakes.is_clockwork(CLOCKWORK) { Manner::Clockwork } else { Manner::Hidden }
         } else if probes > 0 && clients >= ENOUGH {
             Manner::Mixed
-        } else if probes >= ENOUGH + self.unsure && clients == 0 {
+        } else if probes >= ENOUGH + self.unsure && clients == 0 && self.open() <= MOST_CHECKERS as u64 {
             Manner::ProbesOnly
         } else if probes == 0 && clients >= ENOUGH {
             Manner::ClientsOnly
         } else {
             Manner::Unknown
         }
+    }
+
+    /// Connections of the latest window that did not end: more than a node's checkers can have under way may be clients', which
+    /// end no more than they would be accepted, while health checks give up.
+    fn open(&self) -> u64 {
+        let sum = |of: fn(&Tally) -> u64| self.steps.iter().map(|(_, step)| of(step)).sum::<u64>();
+        sum(|step| step.established).saturating_sub(sum(|step| step.served + step.unserved))
     }
 
     /// As [`Track::between`], and the next reading after `to`: counters are not read at one moment, so the answer to what

@@ -70,6 +70,8 @@ fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally
         answers: Answers {
             proxy_openings: manners.proxy_openings,
             http_answers: manners.http_answers,
+            bad_requests: manners.bad_requests,
+            tls_answers: manners.tls_answers,
             tls_alerts: manners.tls_alerts,
             probes_bad_status: manners.probes_bad_status,
             probes_given_up: manners.probes_given_up,

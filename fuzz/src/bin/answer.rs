@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(is_status && status <= 999, "{said:?}");
             assert_eq!(passes(status), (200..400).contains(&status));
         }
+        Answer::TlsHello => assert_eq!((said[0], said[1], said[5]), (0x16, 3, 2), "{said:?}"),
         Answer::TlsAlert(_) => assert_eq!((said[0], said[1], said[5]), (0x15, 3, 2), "{said:?}"),
         Answer::Other => assert!(!is_status, "{said:?}"),
     }

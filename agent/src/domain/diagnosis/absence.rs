@@ -22,7 +22,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let first = elsewhere.first().map(|elsewhere| &elsewhere.node);
     findings.extend(other_port::finding(case, &elsewhere, class(case, first), port(case)));
     let nothing = if elsewhere.is_empty() { nothing_arrives(case) } else { None };
-    let never_came = nothing.into_iter().chain(missing(case, &expected));
+    let never_came = nothing.into_iter().chain(missing(case, &expected, findings));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));
     findings.extend(stopped::find(case, &expected));
     // What fell silent is more than what never came.
@@ -118,7 +118,7 @@ fn nothing_arrives(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
+fn missing(case: &Case<'_>, expected: &[Expected], found: &[Finding]) -> Option<Finding> {
     // A node of another zone may have no reason to check this target: where the own zone's is known, it is the one to miss.
     let zone_is_known = expected.iter().any(|node| node.is_own_zone);
     let never: Vec<_> = expected
@@ -127,6 +127,7 @@ fn missing(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
         // Whoever was learned did come.
         .filter(|node| node.learned.is_none())
         .filter(|node| node.first.is_none() && node.before_hook == 0 && waited(case, node) >= node.interval)
+        .filter(|node| !are_refused(case, node, found))
         .collect();
     let slowest = never.iter().max_by_key(|node| node.interval)?;
     let longest = slowest.interval;
@@ -239,6 +240,24 @@ fn shows_elsewhere(case: &Case<'_>, node: &Expected) -> bool {
     others.any(|(_, track)| case.recent(track).probes() > 0)
 }
 
+/// Whether the health checks of a node whose clients come here are the handshakes that were found to fail: then they do come.
+fn are_refused(case: &Case<'_>, node: &Expected, found: &[Finding]) -> bool {
+    let is_about_it = |finding: &Finding| {
+        finding.code == Code::TlsMismatch && finding.is_fault() && finding.sources.contains(&node.label)
+    };
+    node.by_behaviour && found.iter().any(is_about_it) && may_go_on(case, node)
+}
+
+/// Whether health checks of a node hang or hide in encryption, as many as are missed.
+fn may_go_on(case: &Case<'_>, node: &Expected) -> bool {
+    let mut tracks = case
+        .history
+        .tracks()
+        .filter(|(key, _)| node.slots.contains(&key.slot) && case.history.priors().may_be_probed(key.port));
+    let (waited, interval) = (waited(case, node), node.interval);
+    tracks.any(|(key, track)| silent::may_go_on(case, key, track, waited, interval))
+}
+
 /// Health checks of another node that must be recognised here to tell what those of this one would look like.
 const RECOGNISED: u64 = 3;
 
@@ -249,13 +268,7 @@ fn would_be_recognised(case: &Case<'_>, node: &Expected, expected: &[Expected]) 
         let is_recent = |last: Duration| case.now.saturating_sub(last) <= 2 * other.interval;
         other.recent.probes() >= RECOGNISED && other.last_probe.is_some_and(is_recent)
     };
-    let mut own = case
-        .history
-        .tracks()
-        .filter(|(key, _)| node.slots.contains(&key.slot) && case.history.priors().may_be_probed(key.port));
-    case.history.is_interval_known()
-        && expected.iter().any(is_checking)
-        && !own.any(|(key, track)| silent::may_go_on(case, key, track, waited(case, node), node.interval))
+    case.history.is_interval_known() && expected.iter().any(is_checking) && !may_go_on(case, node)
 }
 
 /// How long a node was expected in vain.

@@ -8,7 +8,6 @@ use crate::domain::{
     health::Protocol,
     host_log::Waiting,
     stage::{Place, Stage},
-    track::Track,
 };
 
 /// An accept loop that pauses, while a runtime collects its garbage say, is none that stopped: connections must wait in every
@@ -41,41 +40,52 @@ pub fn due(case: &Case<'_>) -> Option<Duration> {
     if !case.history.watch.ports.iter().any(|port| case.history.waiting(*port).is_some()) {
         return None;
     }
-    let left = |group: &Group<'_>| pause(case).checked_sub(queued(case, group)?.since);
+    let left = |group: &Group<'_>| {
+        let stuck = Stuck::find(case, group.port).filter(|stuck| !stuck.is_full())?;
+        pause(case).checked_sub(stuck.since)
+    };
     let groups = case.groups();
     groups.iter().filter(|group| case.concerns(group)).filter_map(left).filter(|left| !left.is_zero()).min()
 }
 
-/// Connections of a port that wait, and of which none was taken.
-struct Queued {
+/// A queue in which connections wait and from which none was taken since.
+struct Stuck {
+    /// How it stands.
     waiting: Waiting,
     /// For how long.
     since: Duration,
-    /// Established meanwhile.
-    all: u64,
+    /// Connections that were established since.
+    established: u64,
 }
 
-/// What waits, while all that came is still in the queue.
-fn queued(case: &Case<'_>, group: &Group<'_>) -> Option<Queued> {
-    let waiting = case.history.waiting(group.port)?;
-    let established = |track: &Track| track.between(waiting.since, case.now).established;
-    let all: u64 = case
-        .history
-        .tracks()
-        .filter(|(key, _)| key.port == group.port)
-        .map(|(_, track)| established(track))
-        .sum();
-    // A queue over its limit is a finding of its own.
-    let is_full = waiting.backlog > waiting.limit;
-    let since = case.now.saturating_sub(waiting.since);
-    (!is_full && all <= u64::from(waiting.backlog)).then_some(Queued { waiting, since, all })
+impl Stuck {
+    fn find(case: &Case<'_>, port: u16) -> Option<Self> {
+        let waiting = case.history.waiting(port)?;
+        let tracks = case.history.tracks().filter(|(key, _)| key.port == port);
+        let established =
+            tracks.map(|(_, track)| track.between(waiting.since, case.now).established).sum::<u64>();
+        let since = case.now.saturating_sub(waiting.since);
+        (established <= u64::from(waiting.backlog)).then_some(Self { waiting, since, established })
+    }
+
+    /// A queue over its limit is a finding of its own.
+    const fn is_full(&self) -> bool {
+        self.waiting.backlog > self.waiting.limit
+    }
+}
+
+/// Whether what waits for an answer on a port may wait to be accepted, and it is not known yet: a health check gives up before
+/// it is sure that its queue does not move, and would be said to wait for the application's answer.
+pub fn may_be_unaccepted(case: &Case<'_>, port: u16) -> bool {
+    Stuck::find(case, port).is_some_and(|stuck| stuck.is_full() || stuck.since < pause(case))
 }
 
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let Queued { waiting, since, all } = queued(case, group)?;
-    if since < pause(case) {
+    let stuck = Stuck::find(case, group.port)?;
+    if stuck.is_full() || stuck.since < pause(case) {
         return None;
     }
+    let Stuck { waiting, since, established } = stuck;
     // The first of them was established before the reading that saw it.
     let hit: Vec<_> = group.members.iter().filter(|(_, track)| case.recent(track).established > 0).collect();
     if hit.is_empty() {
@@ -101,7 +111,7 @@ fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence: vec![
             Fact::count("connections_waiting", backlog, FactOrigin::SocketTable),
             Fact::count("accept_queue_limit", u64::from(waiting.limit), FactOrigin::SocketTable),
-            Fact::count("connections_established", all, FactOrigin::Hook),
+            Fact::count("connections_established", established, FactOrigin::Hook),
             Fact::seconds("waited_seconds", since, FactOrigin::SocketTable),
         ],
         sources,

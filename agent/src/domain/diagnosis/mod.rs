@@ -13,6 +13,7 @@ mod cookies;
 mod duplicate;
 mod expected;
 mod hairpin;
+mod header;
 mod netfilter;
 mod next_look;
 mod other_port;
@@ -26,6 +27,7 @@ mod shared;
 mod silent;
 mod start;
 mod stopped;
+mod tls;
 mod translation;
 mod unaccounted;
 
@@ -105,7 +107,7 @@ pub fn diagnose(case: &Case<'_>) -> Vec<Finding> {
         reply::examine(case, group, &mut findings);
         cookies::examine(case, group, &mut findings);
         accept::examine(case, group, &mut findings);
-        served::examine(case, group, &mut findings);
+        tls::examine(case, group, &mut findings);
         start::examine(case, group, &mut findings);
     }
     let examined = groups.iter().filter(|group| served::is_examined(case, group));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::{
     answers::Answers,
     class::SourceClass,
-    diagnosis::{Case, Group, Hit},
+    diagnosis::{Case, Group, Hit, served::BAD_REQUEST},
     history::Trouble,
     sample::TallyKey,
     tally::Tally,
@@ -27,7 +27,8 @@ impl Share {
     /// What is counted of them, as far as it is counted by kind: how they ended, and how they were answered.
     fn of(self, tally: &Tally) -> Tally {
         let Answers { probes_bad_status, probes_given_up, probes_cut, bad_status, wait, .. } = tally.answers;
-        let Answers { proxy_openings, clients_cut, .. } = tally.answers;
+        let Answers { proxy_openings, clients_cut, bad_requests, .. } = tally.answers;
+        let of_probes = if bad_status == BAD_REQUEST { probes_bad_status } else { 0 };
         match self {
             Self::All => tally.clone(),
             Self::Probes => Tally {
@@ -51,7 +52,12 @@ impl Share {
                 unserved: tally.unserved.saturating_sub(tally.probes_unserved),
                 clients: tally.clients,
                 tls_openings: tally.tls_openings,
-                answers: Answers { proxy_openings, clients_cut, ..Answers::default() },
+                answers: Answers {
+                    proxy_openings,
+                    clients_cut,
+                    bad_requests: bad_requests.saturating_sub(of_probes),
+                    ..Answers::default()
+                },
                 ..Tally::default()
             },
         }
@@ -78,6 +84,12 @@ impl Part<'_> {
         let members = self.members.iter().filter(|(key, ..)| hit.includes(case, *key));
         members.for_each(|(_, track, share)| sum.add(&share.of(&case.recent(track))));
         sum
+    }
+
+    /// The sources that were hit, whole: their other connections, too.
+    pub fn those_hit(&self, case: &Case<'_>, hit: &Hit) -> impl Iterator<Item = (TallyKey, &Track)> {
+        let members = self.members.iter().filter(|(key, ..)| hit.includes(case, *key));
+        members.map(|(key, track, _)| (*key, *track))
     }
 
     /// The sources with trouble of one kind.

@@ -2,12 +2,13 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::{Case, Group, Hit, list, parts::Part, spoken},
+    diagnosis::{Case, Group, Hit, accept, header, list, parts::Part, spoken},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     stage::{Place, Stage},
-    tally::Tally,
-    track::Track,
 };
+
+/// The status with which applications answer what they do not understand (RFC 9110 section 15.5.1).
+pub(super) const BAD_REQUEST: u64 = 400;
 
 /// Fewer than one connection in so many is what happens to every application now and then.
 const RARE: u64 = 20;
@@ -20,22 +21,15 @@ pub fn is_examined(case: &Case<'_>, group: &Group<'_>) -> bool {
 /// Adds what the application does wrong with connections whose kind is known from how they ended, as far as it is.
 pub fn examine_part(case: &Case<'_>, part: &Part<'_>, findings: &mut Vec<Finding>) {
     findings.extend(cut(case, part));
+    findings.extend(header::answered_badly(case, part));
     if part.class.may_probe() {
         findings.extend(bad_status(case, part));
         findings.extend(given_up(case, part));
     }
 }
 
-/// Adds what is wrong with TLS: what a handshake was for cannot be told.
-pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
-    if group.class.may_probe() && is_examined(case, group) {
-        findings.extend(handshake_refused(case, group));
-        findings.extend(answered_in_clear(case, group));
-    }
-}
-
 /// What all findings of this stage have in common.
-fn served(
+pub(super) fn served(
     (class, port): (SourceClass, u16),
     hit: Hit,
     (code, confidence): (Code, Confidence),
@@ -57,20 +51,7 @@ fn served(
     }
 }
 
-/// The members of the group that were hit.
-fn those_hit<'a>(case: &Case<'_>, group: &Group<'a>, hit: &Hit) -> Vec<&'a Track> {
-    let members = group.members.iter().filter(|(key, _)| hit.includes(case, *key));
-    members.map(|(_, track)| *track).collect()
-}
-
-/// Their connections within the window, all together.
-fn recent(case: &Case<'_>, tracks: &[&Track]) -> Tally {
-    let mut sum = Tally::default();
-    tracks.iter().for_each(|track| sum.add(&case.recent(track)));
-    sum
-}
-
-const fn is_rare(hit: &Hit) -> bool {
+pub(super) const fn is_rare(hit: &Hit) -> bool {
     hit.failed * RARE < hit.of
 }
 
@@ -94,31 +75,19 @@ fn bad_status(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         list(&hit.sources),
         case.evidence_seconds()
     );
-    if headers > 0 && status == 400 {
+    if headers > 0 && status == BAD_REQUEST && !header::is_taken(case, part, &hit) {
         evidence.push(Fact::count("proxy_protocol_headers", headers, FactOrigin::Hook));
         let summary = format!("{counted}, each after a proxy protocol v2 header");
-        return Some(header_refused(case, part, hit, summary, evidence));
+        return Some(header::refused(case, part, hit, summary, evidence));
     }
     let code = (Code::ProbeHttpStatus, Confidence::Inferred);
     Some(served((part.class, part.port), hit, code, (counted, case.facts().bad_status(status)), evidence))
 }
 
-/// The proxy protocol header in front of them is what the application does not take.
-fn header_refused(
-    case: &Case<'_>,
-    part: &Part<'_>,
-    hit: Hit,
-    summary: String,
-    evidence: Vec<Fact>,
-) -> Finding {
-    let code = (Code::ProxyProtocolMismatch, Confidence::Inferred);
-    served((part.class, part.port), hit, code, (summary, case.facts().proxy_header(part.port)), evidence)
-}
-
 /// The peer closed after it had waited in vain.
 fn given_up(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
     let hit = part.hit(case, |step| step.answers.probes_given_up, |step| step.probes_served)?;
-    if is_rare(&hit) {
+    if is_rare(&hit) || accept::may_be_unaccepted(case, part.port) {
         return None;
     }
     let wait = part.recent_of(case, &hit).answers.wait;
@@ -164,10 +133,13 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         list(&hit.sources),
         case.evidence_seconds()
     );
-    if tally.answers.proxy_openings > 0 {
+    if tally.answers.proxy_openings > 0 && !header::is_taken(case, part, &hit) {
+        if !header::would_show(case, part, &hit) {
+            return None;
+        }
         evidence.push(Fact::count("proxy_protocol_headers", tally.answers.proxy_openings, FactOrigin::Hook));
         let summary = format!("{counted}, behind a proxy protocol v2 header");
-        return Some(header_refused(case, part, hit, summary, evidence));
+        return Some(header::refused(case, part, hit, summary, evidence));
     }
     // Of clients behind a node most may have sent something else, and then it is not about TLS.
     let is_about_tls = part.class != SourceClass::ClientViaNlb || 2 * tally.tls_openings >= hit.failed;
@@ -188,88 +160,6 @@ fn cut(case: &Case<'_>, part: &Part<'_>) -> Option<Finding> {
         hit,
         (Code::AppReset, Confidence::Proven),
         (counted, case.facts().reset(part.port)),
-        evidence,
-    ))
-}
-
-/// The name of a TLS alert (RFC 8446 section 6).
-fn alert(description: u64) -> String {
-    let name = match description {
-        10 => "unexpected_message",
-        20 => "bad_record_mac",
-        40 => "handshake_failure",
-        50 => "decode_error",
-        70 => "protocol_version",
-        71 => "insufficient_security",
-        80 => "internal_error",
-        109 => "missing_extension",
-        112 => "unrecognized_name",
-        _ => return format!("{description}"),
-    };
-    format!("{description} ({name})")
-}
-
-/// The application answered with a TLS alert: it could not agree on a handshake, or got something else than one.
-fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let passing =
-        |step: &Tally| (step.tls_openings + step.probes_served).saturating_sub(step.answers.tls_alerts);
-    let hit = case.hit(group, |step| step.answers.tls_alerts, passing)?;
-    if is_rare(&hit) {
-        return None;
-    }
-    let tally = recent(case, &those_hit(case, group, &hit));
-    // Clients of every kind come through the same node: where most agree, it may be theirs that are refused.
-    let confidence = if hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
-    let description = alert(tally.answers.tls_alert);
-    let summary = format!(
-        "{} of {} {} from {} refused with TLS alert {description} in {} s",
-        hit.failed,
-        hit.of,
-        if tally.tls_openings == 0 { "connections that are not TLS" } else { "TLS handshakes" },
-        list(&hit.sources),
-        case.evidence_seconds()
-    );
-    let evidence = vec![
-        Fact::count("tls_alerts_sent", hit.failed, FactOrigin::Hook),
-        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
-        Fact::text("tls_alert", description, FactOrigin::Hook),
-    ];
-    Some(served(
-        (group.class, group.port),
-        hit,
-        (Code::TlsMismatch, confidence),
-        (summary, case.facts().tls(group.port)),
-        evidence,
-    ))
-}
-
-/// A source that only begins TLS gets answers in plain HTTP.
-fn answered_in_clear(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
-    let clear = |step: &Tally| step.answers.http_answers.min(step.tls_openings);
-    let hit = case.hit(group, clear, |step| step.tls_openings - clear(step))?;
-    let tracks = those_hit(case, group, &hit);
-    let is_hidden = tracks.iter().any(|track| track.manner().is_encrypted());
-    let tally = recent(case, &tracks);
-    // Plain requests and TLS on one port are no mismatch: then there are more connections than handshakes.
-    if !is_hidden || hit.failed * 2 < hit.of || tally.answers.http_answers > tally.tls_openings {
-        return None;
-    }
-    let summary = format!(
-        "{} of {} TLS handshakes from {} answered in plain HTTP in {} s",
-        hit.failed,
-        hit.of,
-        list(&hit.sources),
-        case.evidence_seconds()
-    );
-    let evidence = vec![
-        Fact::count("plain_answers", tally.answers.http_answers, FactOrigin::Hook),
-        Fact::count("tls_handshakes", tally.tls_openings, FactOrigin::Hook),
-    ];
-    Some(served(
-        (group.class, group.port),
-        hit,
-        (Code::TlsMismatch, Confidence::Inferred),
-        (summary, case.facts().tls(group.port)),
         evidence,
     ))
 }

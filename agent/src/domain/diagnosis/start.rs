@@ -1,11 +1,10 @@
 //! Health checks that came before the application listened, or until the task was told to stop before it served one.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use crate::domain::{
     diagnosis::{Case, Group, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
-    sample::Listener,
     stage::{Place, Stage},
     tally::Tally,
     track::Track,
@@ -13,6 +12,25 @@ use crate::domain::{
 
 /// Failed health checks in a row that make a target unhealthy, at the least (AWS, NLB health check settings).
 const UNHEALTHY_THRESHOLD: u64 = 2;
+
+/// Who listens on a port, or where its traffic ends up.
+struct Listening {
+    /// How many do.
+    listeners: usize,
+    /// How many of the target's own addresses they serve.
+    served: usize,
+}
+
+impl Listening {
+    /// `None` when the socket table cannot be read.
+    fn on(case: &Case<'_>, port: u16) -> Option<Self> {
+        let listeners = case.history.listeners(case.history.local_port(port))?;
+        let own = &case.history.watch.addresses;
+        let is_served =
+            |address: &&IpAddr| listeners.iter().any(|listener| listener.serves(address.is_ipv6(), own));
+        Some(Self { listeners: listeners.len(), served: own.iter().filter(is_served).count() })
+    }
+}
 
 /// Adds that the application started too late.
 pub fn examine(case: &Case<'_>, group: &Group<'_>, findings: &mut Vec<Finding>) {
@@ -43,14 +61,9 @@ fn stopped_early(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     if !watched_from_start || is_served {
         return None;
     }
+    let listening = Listening::on(case, group.port)?;
     // One that is bound elsewhere would never have served one.
-    let serves = |listeners: &[&Listener]| {
-        let own = &case.history.watch.addresses;
-        own.iter()
-            .any(|own_address| listeners.iter().any(|listener| listener.serves(own_address.is_ipv6(), own)))
-    };
-    let listeners = case.history.listeners(case.history.local_port(group.port))?;
-    if !listeners.is_empty() && !serves(&listeners) {
+    if listening.listeners > 0 && listening.served == 0 {
         return None;
     }
     let failed: Vec<_> = group
@@ -85,7 +98,7 @@ fn stopped_early(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence: vec![
             Fact::count("syns_before_listening", refused, FactOrigin::Hook),
             Fact::count("connections_served", 0, FactOrigin::Hook),
-            Fact::count("listeners_on_port", listeners.len() as u64, FactOrigin::SocketTable),
+            Fact::count("listeners_on_port", listening.listeners as u64, FactOrigin::SocketTable),
             Fact::seconds("task_age_seconds", lived, FactOrigin::Metadata),
         ],
         sources,
@@ -110,11 +123,9 @@ fn refused_before_start(case: &Case<'_>, track: &Track, listening_since: Duratio
 
 fn slow_start(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     // While nobody listens, that is the finding.
-    let listeners = case.history.listeners(case.history.local_port(group.port))?;
+    let listening = Listening::on(case, group.port)?;
     let since = case.history.listening_since(case.history.local_port(group.port))?;
-    let addresses = &case.history.watch.addresses;
-    if !addresses.iter().all(|own| listeners.iter().any(|listener| listener.serves(own.is_ipv6(), addresses)))
-    {
+    if listening.served < case.history.watch.addresses.len() {
         return None;
     }
     let early: Vec<_> = group
@@ -147,7 +158,7 @@ fn slow_start(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         evidence: vec![
             Fact::count("syns_before_listening", refused, FactOrigin::Hook),
             Fact::count("connections_served", served, FactOrigin::Hook),
-            Fact::count("listeners_on_port", listeners.len() as u64, FactOrigin::SocketTable),
+            Fact::count("listeners_on_port", listening.listeners as u64, FactOrigin::SocketTable),
         ],
         sources,
     })

@@ -1,17 +1,21 @@
 //! Every finding twice: where the fault exists and is named, and where something looks like it and nothing is said.
 
 mod absence;
+mod accept;
 mod advice;
 mod allowance;
 mod cookies;
 mod drops;
 mod duplicate;
+mod endings;
 mod hairpin;
+mod header;
 mod health_port;
 mod listener;
 mod looks;
 mod netfilter;
 mod other_port;
+mod overturned;
 mod priors;
 mod properties;
 mod redirects;
@@ -23,7 +27,9 @@ mod shared;
 mod shared_silence;
 mod silence;
 mod start;
+mod tls;
 mod verdicts;
+mod watched_late;
 
 use std::{
     collections::BTreeMap,

@@ -4,14 +4,14 @@ use super::*;
 use crate::domain::answers::Answers;
 
 /// A health check over HTTP that is answered well, and of which the user agent was seen.
-fn pass_check(story: &mut Story, key: TallyKey) {
+pub(super) fn pass_check(story: &mut Story, key: TallyKey) {
     story.serve(key);
     story.tally(key).probes_served += 1;
     story.tally(key).answers.http_answers += 1;
 }
 
 /// One that is not; `how` counts in which way.
-fn fail_check(story: &mut Story, key: TallyKey, how: impl Fn(&mut Answers)) {
+pub(super) fn fail_check(story: &mut Story, key: TallyKey, how: impl Fn(&mut Answers)) {
     let tally = story.tally(key);
     tally.arrived += 1;
     tally.synacks += 1;
@@ -125,92 +125,15 @@ fn clients_that_are_cut_off_count_only_when_they_are_many() {
     assert_eq!(story.conclusions(), [(Code::AppReset, Confidence::Proven, nodes(&[CLIENT_PREFIX]))]);
 }
 
-#[test]
-fn handshakes_that_are_answered_in_plain_http_are_a_mismatch_and_plain_clients_are_none() {
-    let begin = |story: &mut Story, plain: bool| {
-        story.serve(NODE_A);
-        let tally = story.tally(NODE_A);
-        tally.tls_openings += 1;
-        tally.clients += 1;
-        if plain {
-            tally.answers.http_answers += 1;
-        }
-    };
-    let mut story = Story::new();
-    story.pass(40, |story, second| {
-        if second.is_multiple_of(5) {
-            begin(story, true);
-        }
-    });
-    assert!(story.conclusions().contains(&(Code::TlsMismatch, Confidence::Inferred, nodes(&[A]))));
-    let mut story = Story::new();
-    story.pass(40, |story, second| {
-        if second.is_multiple_of(5) {
-            begin(story, false);
-        }
-    });
-    assert!(story.conclusions().iter().all(|(code, ..)| *code != Code::TlsMismatch));
-}
-
-/// A queue that holds what was established and lets nobody out.
-fn hold(story: &mut Story, key: TallyKey) {
-    let tally = story.tally(key);
-    tally.arrived += 1;
-    tally.synacks += 1;
-    tally.established += 1;
-    if let Some(listeners) = &mut story.sample.listeners {
-        listeners[0].backlog += 1;
-    }
-}
-
-#[test]
-fn connections_that_nobody_takes() {
-    let mut story = Story::new();
-    story.probes(20, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    story.probes(20, |story| {
-        hold(story, NODE_A);
-        hold(story, NODE_B);
-    });
-    story.pass(7, |_, _| {});
-    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
-}
-
-#[test]
-fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
-    let mut story = Story::new();
-    story.probes(20, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    hold(&mut story, NODE_A);
-    story.pass(6, |_, _| {});
-    assert_eq!(story.conclusions(), [], "a pause that no health check notices");
-    story.history.watch.health_timeout = Some(Duration::from_secs(5));
-    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
-    story.history.watch.health_timeout = None;
-    // A few always wait, and many are taken.
-    story.pass(30, |story, second| {
-        (0..20).for_each(|_| story.serve(CLIENTS));
-        if second.is_multiple_of(10) {
-            story.serve(NODE_A);
-            story.serve(NODE_B);
-        }
-    });
-    assert_eq!(story.conclusions(), [], "the queue is never empty and moves");
-}
-
 /// A handshake that is served, whatever it was for.
-fn pass_handshake(story: &mut Story, key: TallyKey) {
+pub(super) fn pass_handshake(story: &mut Story, key: TallyKey) {
     story.serve(key);
     story.tally(key).clients += 1;
     story.tally(key).tls_openings += 1;
 }
 
 /// What is said, whole, where one node's connections fail in this way and the other's come to this good end.
-fn said(how: impl Fn(&mut Tally) + Copy, good: impl Fn(&mut Story, TallyKey)) -> Vec<Finding> {
+pub(super) fn said(how: impl Fn(&mut Tally) + Copy, good: impl Fn(&mut Story, TallyKey)) -> Vec<Finding> {
     let mut story = Story::new();
     story.probes(47, |story| {
         fail_check(story, NODE_A, |_| {});
@@ -278,50 +201,4 @@ fn a_status_that_another_source_gets_no_more_is_not_said_of_this_one() {
     let finding = story.findings().into_iter().find(bad).expect("health checks that fail");
     assert_eq!(finding.sources, [A]);
     assert!(finding.summary.contains("status 404"), "{}", finding.summary);
-}
-
-#[test]
-fn an_alert_is_said_to_answer_what_its_own_source_sent() {
-    let alert = |tally: &mut Tally| {
-        tally.answers.tls_alerts += 1;
-        tally.answers.tls_alert = 10;
-    };
-    let faults = said(alert, pass_handshake);
-    assert!(faults[0].summary.contains("3 of 3 connections that are not TLS"), "{}", faults[0].summary);
-    let in_a_handshake = |tally: &mut Tally| {
-        alert(tally);
-        tally.tls_openings += 1;
-    };
-    assert!(said(in_a_handshake, pass_check)[0].summary.contains("3 of 3 TLS handshakes"));
-}
-
-#[test]
-fn a_source_that_is_answered_in_clear_is_found_beside_one_that_speaks_plain_http() {
-    let begin = |story: &mut Story, key| {
-        pass_handshake(story, key);
-        story.tally(key).answers.http_answers += 1;
-    };
-    let mut story = Story::new();
-    story.pass(40, |story, second| {
-        if second.is_multiple_of(5) {
-            begin(story, NODE_A);
-        }
-        pass_check(story, NODE_B);
-    });
-    let mismatch = (Code::TlsMismatch, Confidence::Inferred, nodes(&[A]));
-    assert!(story.conclusions().contains(&mismatch), "{:?}", story.conclusions());
-    // Both on one port, and the node that sends both is served: that another sends TLS alone changes nothing.
-    let mut story = Story::new();
-    story.pass(40, |story, second| {
-        if second.is_multiple_of(5) {
-            begin(story, NODE_A);
-            pass_handshake(story, NODE_B);
-        }
-        pass_check(story, NODE_A);
-    });
-    assert!(
-        story.conclusions().iter().all(|(code, ..)| *code != Code::TlsMismatch),
-        "{:?}",
-        story.conclusions()
-    );
 }
