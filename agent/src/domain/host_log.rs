@@ -32,11 +32,17 @@ struct Step {
 pub struct Waiting {
     /// The first reading since which some waited in every one.
     pub since: Duration,
+    /// How much of the time since then the readings vouch for.
+    pub watched: Duration,
     /// How many wait now.
     pub backlog: u32,
     /// How many may.
     pub limit: u32,
 }
+
+/// A reading tells of no more than this of the time since the one before. They come more often, unless nobody gets to run: then
+/// those who are watched did not, either.
+const VOUCHED: Duration = Duration::from_secs(1);
 
 /// The readings of one window, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +135,12 @@ impl HostLog {
     pub fn waiting(&self, local_port: u16) -> Option<Waiting> {
         let (backlog, limit) = *self.steps.back()?.waiting.get(&local_port)?;
         let unbroken = self.steps.iter().rev().take_while(|step| step.waiting.contains_key(&local_port));
-        Some(Waiting { since: unbroken.last()?.at, backlog, limit })
+        let (mut since, mut watched) = (self.steps.back()?.at, Duration::ZERO);
+        for step in unbroken {
+            watched += since.saturating_sub(step.at).min(VOUCHED);
+            since = step.at;
+        }
+        Some(Waiting { since, watched, backlog, limit })
     }
 }
 

@@ -42,7 +42,7 @@ pub fn due(case: &Case<'_>) -> Option<Duration> {
     }
     let left = |group: &Group<'_>| {
         let stuck = Stuck::find(case, group.port).filter(|stuck| !stuck.is_full())?;
-        pause(case).checked_sub(stuck.since)
+        pause(case).checked_sub(stuck.waiting.watched)
     };
     let groups = case.groups();
     groups.iter().filter(|group| case.concerns(group)).filter_map(left).filter(|left| !left.is_zero()).min()
@@ -77,12 +77,12 @@ impl Stuck {
 /// Whether what waits for an answer on a port may wait to be accepted, and it is not known yet: a health check gives up before
 /// it is sure that its queue does not move, and would be said to wait for the application's answer.
 pub fn may_be_unaccepted(case: &Case<'_>, port: u16) -> bool {
-    Stuck::find(case, port).is_some_and(|stuck| stuck.is_full() || stuck.since < pause(case))
+    Stuck::find(case, port).is_some_and(|stuck| stuck.is_full() || stuck.waiting.watched < pause(case))
 }
 
 fn not_accepting(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let stuck = Stuck::find(case, group.port)?;
-    if stuck.is_full() || stuck.since < pause(case) {
+    if stuck.is_full() || stuck.waiting.watched < pause(case) {
         return None;
     }
     let Stuck { waiting, since, established } = stuck;

@@ -34,7 +34,7 @@ const AT_ONCE: u64 = 500_000;
 const SPANS: usize = 6;
 const SPAN: Duration = Duration::from_secs(10);
 
-const WHY_IDLE: &str = "Each interval it reads the tallies one by one, the namespace's counters, its listeners and the interface, \
+const WHY_IDLE: &str = "Each interval it reads the tallies, the namespace's counters, its listeners and the interface, \
     and writes its lines; files of `/proc/net` are made anew by the kernel for each reading.";
 const WHY_FLOODED: &str =
     "Beside what it does while idle, it reads the tallies of those who sent, and concludes from them.";

@@ -32,6 +32,28 @@ fn connections_that_nobody_takes() {
 }
 
 #[test]
+fn time_in_which_the_agent_did_not_get_to_run_is_none_in_which_the_application_stood_still() {
+    let waits = |stalled_seconds: u64| {
+        let mut story = Story::new();
+        story.history.watch.health_timeout = Some(Duration::from_secs(3));
+        story.probes(20, |story| {
+            story.serve(NODE_A);
+            story.serve(NODE_B);
+        });
+        hold(&mut story, NODE_A);
+        story.pass(1, |_, _| {});
+        story.sample.at += Duration::from_secs(stalled_seconds);
+        hold(&mut story, NODE_A);
+        story.pass(1, |_, _| {});
+        story
+    };
+    let mut story = waits(5);
+    assert_eq!(story.conclusions(), [], "nobody got to run");
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
+}
+
+#[test]
 fn an_accept_loop_that_pauses_or_is_busy_is_none_that_stopped() {
     let mut story = Story::new();
     story.probes(20, |story| {

@@ -86,7 +86,8 @@ fn unaccepted() -> Story {
 fn connections_that_wait_are_looked_at_when_a_health_check_has_waited_in_vain() {
     let mut story = unaccepted();
     assert_eq!(next(&story), Some(Duration::from_secs(2)));
-    story.after(Duration::from_millis(1500));
+    story.after(Duration::from_millis(750));
+    story.after(Duration::from_millis(750));
     assert_eq!((story.conclusions(), next(&story)), (vec![], Some(Duration::from_millis(500))));
     story.after(Duration::from_millis(500));
     assert_eq!(story.conclusions(), [(Code::AppNotAccepting, Confidence::Proven, nodes(&[A, B]))]);
