@@ -20,7 +20,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     // Nodes whose health checks go to another port are not missed: that finding says all of them.
     let (elsewhere, expected) = other_port::part(case, expected(case));
     let first = elsewhere.first().map(|elsewhere| &elsewhere.node);
-    findings.extend(other_port::finding(case, &elsewhere, class(case, first), port(case)));
+    findings.extend(other_port::finding(case, &elsewhere, &expected, class(case, first), port(case)));
     let nothing = if elsewhere.is_empty() { nothing_arrives(case) } else { None };
     let never_came = nothing.into_iter().chain(missing(case, &expected, findings));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));

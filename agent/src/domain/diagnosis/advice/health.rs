@@ -147,9 +147,7 @@ impl Facts<'_> {
         } else {
             format!(
                 "Look where the target group checks and where its targets are registered. If checks of port {port} are meant, watch \
-                 it (--health-port {port}); if not, check {watched}, or `traffic-port` for the port of each target. If another \
-                 target group of this task checks port {port}, this one's health checks are missing: see `agent explain \
-                 probes_missing`."
+                 it (--health-port {port}); if not, check {watched}, or `traffic-port` for the port of each target."
             )
         };
         Lines::new(text)
