@@ -74,10 +74,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
              comes",
             list(&sources),
         ),
-        advice: format!(
-            "A rule of the task for port {seen} concerns health checks as well as clients. If a check of port {given} is meant: \
-             `aws elbv2 modify-target-group --target-group-arn ARN --health-check-port {given}`; else leave --health-port out."
-        ),
+        advice: case.facts().health_port(given, seen),
         evidence: [Fact::count("probe_connections", probes, FactOrigin::Hook)].into_iter().chain(evidence).collect(),
         sources,
     });

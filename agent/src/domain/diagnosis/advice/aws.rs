@@ -13,6 +13,10 @@ pub(super) const TARGET_GROUP: &str = "<ARN of the target group>";
 pub(super) const TASK_GROUP: &str = "<security group of the task>";
 pub(super) const NLB_GROUP: &str = "<security group of the NLB>";
 
+/// What says whether an NLB's inbound rules hold for PrivateLink.
+pub(super) const ENFORCEMENT: &str =
+    "LoadBalancers[].[SecurityGroups,EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic]";
+
 impl Facts<'_> {
     /// A command in the task's region.
     pub(super) fn aws(&self, command: &str, arguments: &str) -> String {
@@ -150,6 +154,23 @@ impl Facts<'_> {
     /// Changes the health check.
     pub(super) fn modify_health_check(&self, arguments: &str) -> String {
         self.aws("elbv2 modify-target-group", &format!("--target-group-arn {TARGET_GROUP} {arguments}"))
+    }
+
+    /// The attributes of the target group.
+    pub(super) fn attributes(&self) -> String {
+        self.aws(
+            "elbv2 describe-target-group-attributes",
+            &format!("--target-group-arn {TARGET_GROUP} --query 'Attributes[].[Key,Value]'"),
+        )
+    }
+
+    /// The attributes of the NLB.
+    pub(super) fn nlb_attributes(&self) -> String {
+        let arn = self.nlb_words("LoadBalancers[].LoadBalancerArn");
+        self.aws(
+            "elbv2 describe-load-balancer-attributes",
+            &format!("--load-balancer-arn {arn} --query 'Attributes[].[Key,Value]'"),
+        )
     }
 
     /// Changes an attribute of the target group.
