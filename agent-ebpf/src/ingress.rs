@@ -15,14 +15,18 @@ use crate::{
     target::fact,
 };
 
+/// The index of no port.
+const UNWATCHED: u32 = u32::MAX;
+
 /// A SYN for a port that is watched, or for another while that matters; or a segment for a watched port that hands over data. In
 /// one shape: of an enum the compiler carries the parts that one variant lacks along, which the verifier refuses.
 struct Seen {
     is_syn: bool,
     address: Address,
     port: u16,
-    /// `None` where the port is not watched.
-    port_index: Option<u32>,
+    /// [`UNWATCHED`] where the port is not watched. No option: the verifier of 5.10 does not see that the number behind `None` is
+    /// not used.
+    port_index: u32,
     /// Zero where the port is watched.
     sequence: u32,
 }
@@ -41,11 +45,11 @@ impl Sight for Seen {
             return Some(None);
         }
         let (_, port) = found.ports(bytes)?;
-        let port_index = ports::on_wire(port);
-        if port_index.is_none() && !(is_syn && control::hunts_strays()) {
+        let port_index = ports::on_wire(port).unwrap_or(UNWATCHED);
+        if port_index == UNWATCHED && !(is_syn && control::hunts_strays()) {
             return Some(None);
         }
-        let sequence = if port_index.is_none() { found.sequence(bytes)? } else { 0 };
+        let sequence = if port_index == UNWATCHED { found.sequence(bytes)? } else { 0 };
         Some(Some(Self { is_syn, address: found.source(bytes)?, port, port_index, sequence }))
     }
 }
@@ -64,12 +68,12 @@ pub fn count<const LOOK: bool>(context: &TcContext) {
     }
     let rule = source::rule(&address);
     let slot = rule.slot_of(address.low());
-    let Some(port_index) = port_index else {
+    if port_index == UNWATCHED {
         if rule.flags & HUNT_STRAYS != 0 {
             strays::add(slot, port, sequence);
         }
         return;
-    };
+    }
     tallies::add_arrived(slot, port_index);
     if rule.flags & REMEMBER != 0 {
         recent::remember(&address, slot, port_index);

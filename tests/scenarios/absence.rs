@@ -74,7 +74,7 @@ rows! {
         clients: ClientPath::Elsewhere,
         listen: |plan| Some(Listen::on_all(plan.task.address(), plan.other_port)),
         before: |lab| lab.check_another_port(&nodes(&lab.plan), lab.plan.other_port),
-        expected: |plan| vec![Expected::of_probes("probes_other_port", "proven", &nodes(plan))],
+        expected: |plan| vec![Expected::of_probes("probes_other_port", "inferred", &nodes(plan))],
         unseen: |plan| nodes(plan).to_vec(),
         verdict: "fault",
         ..HEALTHY

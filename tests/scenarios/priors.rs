@@ -5,6 +5,7 @@ use std::{thread::sleep, time::Duration};
 use lab::{
     agent::{Agent, words},
     app::{App, Listen},
+    client::Clients,
     nlb::{Check, Node, Speech},
     plan::{Family, Plan},
     topology::Topology,
@@ -145,4 +146,49 @@ fn a_port_that_is_checked_is_left_as_it_was_said() {
     let (verdict, notes) = said_of_the_port(Family::V4, Speech::Http, true, "healthy");
     assert_eq!(hints(&verdict).count(), 0, "{verdict}");
     assert!(notes.is_empty(), "{notes:?}");
+}
+
+/// What is said of `--client-ip translated` while clients come so: with their own address, or with a node's.
+fn said_of_translated(family: Family, own: bool) -> Option<String> {
+    let _turn = turns::share();
+    let lab = Topology::new(Plan::draw(family));
+    let plan = &lab.plan;
+    let _app = App::start(&lab.task, Listen::on_all(plan.task.address(), plan.port));
+    let [a, b] = nodes(plan);
+    let arguments = format!(
+        "--port {} --nlb {a} {b} --client {} --client-ip translated --health-interval {}ms --interval 400ms",
+        plan.port,
+        plan.client.subnet,
+        plan.interval.as_millis()
+    );
+    let mut agent = Agent::trace(&lab.task, &words(&arguments));
+    let check = Check::every(plan.interval, Speech::Tcp);
+    let _probers = [0, 1].map(|at| Node::start(&lab.nodes[at], plan.node(at), plan.target(), check));
+    let _clients = if own {
+        Clients::start(&lab.client, &plan.client.addresses[..3], plan.target(), 40)
+    } else {
+        Clients::start(&lab.nodes[0], &[a], plan.target(), 40)
+    };
+    let verdict = agent.wait_until("a healthy verdict after some clients", PATIENCE, |lines| {
+        let reports = lines.iter().filter(|line| line["kind"] == "report");
+        let of_clients = |line: &Value| {
+            line[if line["class"] == "client" { "served" } else { "clients_ended" }].as_u64().unwrap_or(0)
+        };
+        let last = lines.iter().rev().find(|line| line["kind"] == "verdict");
+        let is_healthy = |line: &&Value| line["state"] == "healthy";
+        (reports.map(of_clients).sum::<u64>() >= 40).then_some(last.filter(is_healthy)?.clone())
+    });
+    agent.stop();
+    hints(&verdict).find(|hint| hint.contains("--client-ip translated")).map(str::to_owned)
+}
+
+#[test]
+fn clients_that_keep_their_addresses_although_they_were_said_not_to_are_named() {
+    let hint = said_of_translated(Family::V4, true).expect("a hint");
+    assert!(hint.contains("with addresses of their own"), "{hint}");
+}
+
+#[test]
+fn clients_that_carry_a_nodes_address_as_was_said_are_passed_over() {
+    assert_eq!(said_of_translated(Family::V6, false), None);
 }

@@ -6,6 +6,7 @@
 
 pub mod allowances;
 pub mod answers;
+pub mod balancer_name;
 pub mod check;
 pub mod class;
 pub mod common;

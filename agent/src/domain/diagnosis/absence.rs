@@ -20,7 +20,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
     // Nodes whose health checks go to another port are not missed: that finding says all of them.
     let (elsewhere, expected) = other_port::part(case, expected(case));
     let first = elsewhere.first().map(|elsewhere| &elsewhere.node);
-    findings.extend(other_port::finding(case, &elsewhere, class(case, first), port(case)));
+    findings.extend(other_port::finding(case, &elsewhere, &expected, class(case, first), port(case)));
     let nothing = if elsewhere.is_empty() { nothing_arrives(case) } else { None };
     let never_came = nothing.into_iter().chain(missing(case, &expected, findings));
     findings.extend(never_came.map(|finding| note_youth(case, finding)));
@@ -164,7 +164,12 @@ fn missing(case: &Case<'_>, expected: &[Expected], found: &[Finding]) -> Option<
         ),
         advice: {
             let others_come = expected.iter().any(|node| node.first.is_some());
-            let candidates = candidates(case, if others_come { Reach::Some } else { Reach::All });
+            let reach = match others_come {
+                true if never.iter().all(|node| node.is_own_zone) => Reach::Some,
+                true => Reach::SomeFromStart,
+                false => Reach::All,
+            };
+            let candidates = candidates(case, reach);
             if may_be_elsewhere {
                 format!("{}\nIf not: {candidates}", case.facts().another_port())
             } else {
@@ -217,10 +222,7 @@ fn of_other_zones(case: &Case<'_>, expected: &[Expected]) -> Option<Finding> {
             waited.as_secs(),
             own.label,
         ),
-        advice: "Nothing to do where cross-zone load balancing is off (`aws elbv2 describe-target-group-attributes \
-                 --target-group-arn ARN`, load_balancing.cross_zone.enabled). Where it is on, rules and network ACLs must let in \
-                 those zones' subnets, too."
-            .to_owned(),
+        advice: case.facts().other_zones(),
         evidence: vec![
             Fact::count("syns_arrived", never.iter().map(|node| node.recent.arrived).sum(), FactOrigin::Hook),
             Fact::count("interface_packets", packets, FactOrigin::Interface),

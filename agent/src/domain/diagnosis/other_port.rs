@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::domain::{
-    class::SourceClass,
-    diagnosis::{Case, Expected, list},
+    class::{ClientIp, SourceClass},
+    diagnosis::{Case, Expected, absence, advice::Reach, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     sample::Listener,
     stage::{Place, Stage},
@@ -90,10 +90,11 @@ fn ports(case: &Case<'_>, node: &Expected) -> Option<(BTreeMap<u16, u64>, BTreeS
     (!ports.is_empty()).then_some((ports, senders))
 }
 
-/// The finding about them; `class` and `port` are those of findings about absence.
+/// The finding about them; `rest` are the other nodes, `class` and `port` those of findings about absence.
 pub fn finding(
     case: &Case<'_>,
     elsewhere: &[Elsewhere],
+    rest: &[Expected],
     class: SourceClass,
     port: Option<u16>,
 ) -> Option<Finding> {
@@ -105,10 +106,28 @@ pub fn finding(
     let senders: BTreeSet<_> = elsewhere.iter().flat_map(|elsewhere| &elsewhere.senders).cloned().collect();
     let sources: Vec<_> = senders.into_iter().collect();
     let arrived = elsewhere.iter().map(|elsewhere| elsewhere.node.recent.arrived).sum();
-    // That they go there is seen. That they are health checks, and the only ones, follows from what is missing here.
-    let is_sure = elsewhere.iter().all(|elsewhere| elsewhere.node.is_named && !elsewhere.node.by_behaviour);
-    let (listening, deaf): (Vec<u16>, Vec<u16>) = ports.keys().partition(|port| listens(case, **port));
+    let is_readable = ports.keys().all(|port| case.history.listeners(*port).is_some());
+    let (deaf, others): (Vec<u16>, Vec<u16>) =
+        ports.keys().partition(|port| is_readable && !listens(case, **port));
+    // What is served there may be another target group's, while this one's health checks are kept away.
+    let otherwise = others.first().map(|port| {
+        let reach = if rest.iter().any(|node| node.first.is_some()) { Reach::Some } else { Reach::All };
+        format!(
+            "\nIf another target group of this task checks port {port}, this one's health checks are missing. {}",
+            absence::candidates(case, reach)
+        )
+    });
+    let is_sure = others.is_empty() && elsewhere.iter().all(|elsewhere| only_probes(case, &elsewhere.node));
     let watched = case.history.watch.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let mut evidence = vec![
+        Fact::text("stray_ports", named(ports.keys().copied()), FactOrigin::Hook),
+        Fact::count("stray_attempts", ports.values().sum(), FactOrigin::Hook),
+        Fact::count("syns_arrived", arrived, FactOrigin::Hook),
+        Fact::seconds("silent_seconds", silent, FactOrigin::Hook),
+    ];
+    if is_readable {
+        evidence.push(Fact::count("stray_ports_listened_on", others.len() as u64, FactOrigin::SocketTable));
+    }
     Some(Finding {
         code: Code::ProbesOtherPort,
         severity: Severity::Fault,
@@ -122,28 +141,31 @@ pub fn finding(
             attempts(ports.values().sum()),
             list(&sources),
             named(ports.keys().copied()),
-            match (listening.is_empty(), deaf.is_empty()) {
+            match (others.is_empty(), deaf.is_empty()) {
                 (true, _) => "where nothing listens".to_owned(),
+                _ if !is_readable => "and what listens there is not known".to_owned(),
                 (false, true) => "where something listens".to_owned(),
                 (false, false) =>
-                    format!("of which something listens on {} only", named(listening.iter().copied())),
+                    format!("of which something listens on {} only", named(others.iter().copied())),
             },
             if arrived == 0 { "none" } else { "no health check" },
             silent.as_secs().max(1),
         ),
-        advice: case.facts().other_port(&ports, &deaf),
-        evidence: vec![
-            Fact::text("stray_ports", named(ports.keys().copied()), FactOrigin::Hook),
-            Fact::count("stray_attempts", ports.values().sum(), FactOrigin::Hook),
-            Fact::count("stray_ports_listened_on", listening.len() as u64, FactOrigin::SocketTable),
-            Fact::count("syns_arrived", arrived, FactOrigin::Hook),
-            Fact::seconds("silent_seconds", silent, FactOrigin::Hook),
-        ],
+        advice: case.facts().other_port(&ports, &deaf) + &otherwise.unwrap_or_default(),
+        evidence,
         sources,
     })
 }
 
-/// Whether something listens on a port; unknown is no.
+/// Whether a node sends nothing but health checks: it is one, and clients keep their addresses. On a port that nobody serves
+/// a client's SYN looks like any other.
+fn only_probes(case: &Case<'_>, node: &Expected) -> bool {
+    let is_kept = case.history.watch.priors.client_ip == ClientIp::Preserved;
+    let is_client = absence::class(case, Some(node)) != SourceClass::NlbProbe;
+    node.is_named && !node.by_behaviour && is_kept && !is_client
+}
+
+/// Whether something listens on a port that can be reached from outside.
 fn listens(case: &Case<'_>, port: u16) -> bool {
     let own = &case.history.watch.addresses;
     let serves = |listener: &&Listener| own.iter().any(|address| listener.serves(address.is_ipv6(), own));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    class::{Role, SourceClass},
+    class::{ClientIp, Role, SourceClass},
     diagnosis::{Case, list},
     finding::{Code, Confidence, Fact, FactOrigin, Finding, Severity},
     health::Protocol,
@@ -24,7 +24,37 @@ pub fn corrections(case: &Case<'_>) -> Vec<String> {
              on what is seen"
         )
     });
-    interval.into_iter().chain(protocol).chain(port).collect()
+    let others = [no_nlb(case), interval, protocol, port, own_addresses(case)];
+    others.into_iter().flatten().collect()
+}
+
+/// The name is that of another kind of load balancer. Its nodes probe alike, come and go, and speak for clients themselves.
+fn no_nlb(case: &Case<'_>) -> Option<String> {
+    let name = case.sources.name_of_no_nlb()?;
+    Some(format!(
+        "--nlb {name} is the name of an ALB or a Classic Load Balancer (an NLB's is NAME-ID.elb.REGION.amazonaws.com): its nodes come \
+         and go, and open connections of their own for clients, which so have the nodes' addresses whatever --client-ip says; \
+         where advice names the NLB or its security group, it is that load balancer's"
+    ))
+}
+
+/// Clients were said to carry the nodes' addresses, and named ones came with their own.
+fn own_addresses(case: &Case<'_>) -> Option<String> {
+    let came = |(key, track): &(TallyKey, &Track)| {
+        case.sources.role(key.slot) == Role::Client && track.total.established > 0
+    };
+    let came: Vec<_> = case.history.tracks().filter(came).collect();
+    let connections: u64 = came.iter().map(|(_, track)| track.total.established).sum();
+    if case.history.watch.priors.client_ip != ClientIp::Translated || connections < ENOUGH {
+        return None;
+    }
+    let mut sources: Vec<_> = came.iter().map(|(key, _)| case.sources.label(key.slot)).collect();
+    sources.dedup();
+    Some(format!(
+        "--client-ip translated was given, but {connections} connections came from {} with addresses of their own: client IP \
+         preservation is on, or they do not come through the NLB; conclusions rest on what is seen",
+        list(&sources)
+    ))
 }
 
 /// Why nobody can be sure that the health checks that are seen are the ones that count.
@@ -74,10 +104,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
              comes",
             list(&sources),
         ),
-        advice: format!(
-            "A rule of the task for port {seen} concerns health checks as well as clients. If a check of port {given} is meant: \
-             `aws elbv2 modify-target-group --target-group-arn ARN --health-check-port {given}`; else leave --health-port out."
-        ),
+        advice: case.facts().health_port(given, seen),
         evidence: [Fact::count("probe_connections", probes, FactOrigin::Hook)].into_iter().chain(evidence).collect(),
         sources,
     });

@@ -34,7 +34,7 @@ pub fn examine(case: &Case<'_>, findings: &mut Vec<Finding>) {
                 list(&sources),
                 if overturned { ", although --client-ip preserved was given" } else { "" },
             ),
-            advice: case.facts().shared_source(),
+            advice: case.facts().shared_source(group.port),
             evidence: vec![
                 Fact::count("probe_connections", probes, FactOrigin::Hook),
                 Fact::count("client_connections", clients, FactOrigin::Hook),
@@ -71,7 +71,7 @@ fn crowded(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
              too{given}",
             list(&sources),
         ),
-        advice: case.facts().shared_source(),
+        advice: case.facts().shared_source(group.port),
         evidence: vec![Fact::count("tls_handshakes", handshakes, FactOrigin::Hook)],
         sources,
     })

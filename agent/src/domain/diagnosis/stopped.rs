@@ -112,10 +112,12 @@ fn last_new_client(case: &Case<'_>) -> Option<Duration> {
 fn is_guess(case: &Case<'_>, silent: &[&Expected]) -> bool {
     // While a target is registered, checkers begin one after the other.
     let is_young = case.history.young_task(case.now).is_some();
+    let is_no_nlb = case.sources.name_of_no_nlb().is_some();
     let is_unsure = |node: &&Expected| {
         !node.is_surely_silent
             || (node.by_behaviour && is_young)
             || node.learned.is_some()
+            || is_no_nlb
             || other_port::is_trying(case, node)
     };
     silent.iter().any(is_unsure) || !case.history.is_interval_known()

@@ -3,15 +3,18 @@
 use ipnet::IpNet;
 
 use crate::domain::{
+    balancer_name::{Balancer, balancer},
     diagnosis::advice::{Facts, Subnets},
-    site::word,
-    sources::Origin,
 };
 
 /// Stands for what only AWS knows.
 pub(super) const TARGET_GROUP: &str = "<ARN of the target group>";
 pub(super) const TASK_GROUP: &str = "<security group of the task>";
 pub(super) const NLB_GROUP: &str = "<security group of the NLB>";
+
+/// What says whether an NLB's inbound rules hold for PrivateLink.
+pub(super) const ENFORCEMENT: &str =
+    "LoadBalancers[].[SecurityGroups,EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic]";
 
 impl Facts<'_> {
     /// A command in the task's region.
@@ -23,11 +26,11 @@ impl Facts<'_> {
         }
     }
 
-    /// Name and region of the NLB, from a DNS name of it: `NAME-ID.elb.REGION.amazonaws.com`, with a zone in front or without.
+    /// Name and region of the NLB, from a DNS name of it.
     fn nlb(&self) -> Option<(String, String)> {
-        self.sources.iter().find_map(|source| match &source.origin {
-            Origin::Dns(name) | Origin::OwnZone(name) => parts_of(name),
-            _ => None,
+        self.sources.dns_names().find_map(|name| match balancer(name)? {
+            Balancer::Nlb { name, region } => Some((name, region)),
+            Balancer::NoNlb => None,
         })
     }
 
@@ -152,6 +155,23 @@ impl Facts<'_> {
         self.aws("elbv2 modify-target-group", &format!("--target-group-arn {TARGET_GROUP} {arguments}"))
     }
 
+    /// The attributes of the target group.
+    pub(super) fn attributes(&self) -> String {
+        self.aws(
+            "elbv2 describe-target-group-attributes",
+            &format!("--target-group-arn {TARGET_GROUP} --query 'Attributes[].[Key,Value]'"),
+        )
+    }
+
+    /// The attributes of the NLB.
+    pub(super) fn nlb_attributes(&self) -> String {
+        let arn = self.nlb_words("LoadBalancers[].LoadBalancerArn");
+        self.aws(
+            "elbv2 describe-load-balancer-attributes",
+            &format!("--load-balancer-arn {arn} --query 'Attributes[].[Key,Value]'"),
+        )
+    }
+
     /// Changes an attribute of the target group.
     pub(super) fn modify_attribute(&self, key: &str, value: &str) -> String {
         self.aws(
@@ -225,14 +245,4 @@ impl Facts<'_> {
             ),
         )
     }
-}
-
-/// Name and region in the DNS name of an NLB. ALBs and classic load balancers have the region in front of `elb`.
-fn parts_of(dns_name: &str) -> Option<(String, String)> {
-    let labels: Vec<_> = dns_name.split('.').collect();
-    let elb = labels.iter().position(|label| *label == "elb")?;
-    let region = labels.get(elb + 1).filter(|region| region.contains('-'))?;
-    let (name, id) = labels[..elb].last()?.rsplit_once('-')?;
-    let is_id = id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Some((word(name)?, word(region)?)).filter(|_| is_id)
 }

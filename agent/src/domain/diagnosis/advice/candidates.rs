@@ -3,7 +3,10 @@
 
 use crate::domain::{
     class::SourceClass,
-    diagnosis::advice::{Facts, Lines, aws::NLB_GROUP},
+    diagnosis::advice::{
+        Facts, Lines,
+        aws::{ENFORCEMENT, NLB_GROUP},
+    },
 };
 
 /// How many of the nodes are missed.
@@ -13,6 +16,8 @@ pub enum Reach {
     All,
     /// Some, and others come: what all nodes share is not the cause.
     Some,
+    /// The same of nodes that never came, and may be of other zones than the task: they may have no reason to.
+    SomeFromStart,
     /// Those whose clients still come from the same addresses: rules let them in, on this port at least.
     SameAddresses,
 }
@@ -35,12 +40,18 @@ impl Facts<'_> {
                 self.acls(port, "the NLB's subnets"),
                 registration,
             ],
-            Reach::Some => vec![
-                self.acls(port, "the silent node's subnet"),
-                self.task_group(port, SourceClass::NlbProbe),
-                self.zones(),
-                registration,
-            ],
+            Reach::Some | Reach::SomeFromStart => {
+                let mut candidates = vec![
+                    self.acls(port, "the silent node's subnet"),
+                    self.task_group(port, SourceClass::NlbProbe),
+                    self.zones(),
+                    registration,
+                ];
+                if reach == Reach::SomeFromStart {
+                    candidates.insert(2, self.across_zones());
+                }
+                candidates
+            }
             Reach::SameAddresses => {
                 vec![registration, self.task_group(port, SourceClass::NlbProbe), self.nlb_egress(port)]
             }
@@ -68,9 +79,7 @@ impl Facts<'_> {
             commands: vec![
                 (
                     "look",
-                    self.describe_nlb(
-                        "LoadBalancers[].[SecurityGroups,EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic]",
-                    ),
+                    self.describe_nlb(ENFORCEMENT),
                 ),
                 ("change", self.stop_enforcement()),
             ],
@@ -163,6 +172,31 @@ impl Facts<'_> {
                 self.describe_nlb("LoadBalancers[].AvailabilityZones[].[ZoneName,SubnetId]"),
             )],
         }
+    }
+
+    /// Whether a node checks targets of other zones with cross-zone load balancing off, AWS said until 2022, and no longer does.
+    fn across_zones(&self) -> Candidate {
+        Candidate {
+            what: "Cross-zone load balancing is off, as it is where nobody turned it on, and the silent node is of another zone \
+                   than the task: then it may have no reason to check this target, and nothing has to change"
+                .to_owned(),
+            commands: self.cross_zone().into(),
+        }
+    }
+
+    /// Nodes of other zones than the task's never came, while its own does.
+    pub fn other_zones(&self) -> String {
+        let lines = Lines::new(
+            "Nothing to do where cross-zone load balancing is off (load_balancing.cross_zone.enabled; the target group's setting \
+             may leave it to the NLB's). Where it is on, rules and network ACLs must let in those zones' subnets, too.",
+        );
+        let looks = self.cross_zone().into_iter().chain([("look", self.network_acls())]);
+        looks.fold(lines, |lines, (purpose, command)| lines.command(purpose, &command)).done()
+    }
+
+    /// Whether nodes send to targets of other zones: the target group's setting, where it has one, else the NLB's.
+    fn cross_zone(&self) -> [(&'static str, String); 3] {
+        [("look", self.attributes()), (ARN, self.target_groups()), ("look", self.nlb_attributes())]
     }
 
     fn list(&self, first: &str, candidates: Vec<Candidate>) -> String {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::diagnosis::advice::{Facts, Lines, candidates::ARN};
+use crate::domain::{
+    class::SourceClass,
+    diagnosis::advice::{Facts, Lines, aws::ENFORCEMENT, candidates::ARN},
+};
 
 impl Facts<'_> {
     /// Health checks are answered with a status that does not pass.
@@ -68,17 +71,13 @@ impl Facts<'_> {
 
     /// The application ends connections without an answer.
     pub fn reset(&self, port: u16) -> String {
-        let attributes = self.aws(
-            "elbv2 describe-target-group-attributes",
-            &format!("--target-group-arn {}", super::aws::TARGET_GROUP),
-        );
         Lines::new(format!(
             "The application takes the connection and closes or resets it once the first bytes came. In this order: it may expect \
              another opening on port {port} than it gets (a proxy protocol header that the target group does not send, TLS where \
              the health check speaks plain HTTP), it may turn this peer or this Host header away, or its worker dies (read its \
              log)."
         ))
-        .look(&attributes)
+        .look(&self.attributes())
         .look(&self.health_check("HealthCheckProtocol,HealthCheckPort,HealthCheckPath"))
         .command(ARN, &self.target_groups())
         .done()
@@ -124,14 +123,34 @@ impl Facts<'_> {
         .done()
     }
 
-    /// Health checks and clients share addresses.
-    pub fn shared_source(&self) -> String {
+    /// Health checks and clients share addresses on `port`.
+    pub fn shared_source(&self, port: u16) -> String {
         Lines::new(
-            "A rule of the task lets in both or neither. A health check port of its own tells them apart, and so do the inbound \
-             rules of the NLB's own group, which health checks ignore; what PrivateLink brings carries a node's address whatever \
-             the setting.",
+            "Nothing has to change. A rule of the task by address lets in both or neither, and so does one that names the NLB's \
+             security group, but for clients of PrivateLink (VPC link v1): while the NLB does not enforce its inbound rules on \
+             them, a rule that names only its group lets in health checks and no such client, and the NLB's private addresses \
+             need a rule, too. To treat the two apart, give the health check a port of its own, or use the inbound rules of the \
+             NLB's own group, which health checks ignore.",
         )
-        .change(&self.modify_health_check("--health-check-port <port of its own>"))
+        .look(&self.describe_nlb(ENFORCEMENT))
+        .command(
+            "for PrivateLink without enforcement",
+            &self.authorize_subnets(&port.to_string(), &self.subnets(SourceClass::ClientViaNlb)),
+        )
+        .command("to treat them apart", &self.modify_health_check("--health-check-port <port of its own>"))
+        .command(ARN, &self.target_groups())
+        .done()
+    }
+
+    /// Health checks come to the port `seen`, although it was said that they come to `given`.
+    pub fn health_port(&self, given: u16, seen: u16) -> String {
+        Lines::new(format!(
+            "A rule of the task for port {seen} concerns health checks as well as clients. If a check of port {given} is meant, \
+             change the target group; else leave --health-port out."
+        ))
+        .look(&self.health_check("Port,HealthCheckPort,HealthCheckProtocol"))
+        .change(&self.modify_health_check(&format!("--health-check-port {given}")))
+        .command(ARN, &self.target_groups())
         .done()
     }
 
@@ -147,9 +166,7 @@ impl Facts<'_> {
         } else {
             format!(
                 "Look where the target group checks and where its targets are registered. If checks of port {port} are meant, watch \
-                 it (--health-port {port}); if not, check {watched}, or `traffic-port` for the port of each target. If another \
-                 target group of this task checks port {port}, this one's health checks are missing: see `agent explain \
-                 probes_missing`."
+                 it (--health-port {port}); if not, check {watched}, or `traffic-port` for the port of each target."
             )
         };
         Lines::new(text)
@@ -198,7 +215,7 @@ impl Facts<'_> {
     }
 
     /// Replies leave and do not arrive.
-    pub fn lost_replies(&self, class: crate::domain::class::SourceClass) -> String {
+    pub fn lost_replies(&self, class: SourceClass) -> String {
         let subnets = self.subnets(class);
         Lines::new(format!(
             "The reply leaves this host and does not reach {}{}: NACLs are stateless, so the task subnet's outbound rules must \

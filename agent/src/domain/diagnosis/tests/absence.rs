@@ -30,6 +30,7 @@ fn of_nodes_that_were_never_seen_only_the_own_zones_is_a_fault_where_the_zone_is
     let mut missing_own = story(0);
     missing_own.probes(60, |story| story.serve(NODE_B));
     assert_eq!(missing_own.conclusions(), [(Code::ProbesMissing, Confidence::Inferred, nodes(&[A]))]);
+    assert!(!missing_own.findings()[0].advice.contains("Cross-zone"));
     let mut missing_other = story(1);
     missing_other.probes(29, |story| story.serve(NODE_B));
     assert_eq!(missing_other.conclusions(), []);
@@ -47,6 +48,34 @@ fn of_nodes_that_were_never_seen_only_the_own_zones_is_a_fault_where_the_zone_is
     missing_other.probes(31, |story| story.serve(NODE_B));
     assert_eq!(missing_other.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A]))]);
     assert_eq!(missing_other.verdict(&[]).state, State::Fault);
+}
+
+/// With cross-zone load balancing off, a node of another zone may have no reason to come.
+#[test]
+fn where_no_zone_is_known_another_zone_is_among_the_candidates_for_a_node_that_never_came() {
+    let mut story = Story::new();
+    story.probes(60, |story| story.serve(NODE_B));
+    let advice = |story: &Story, code| {
+        let found = story.findings().into_iter().find(|finding| finding.code == code);
+        found.expect("the finding").advice
+    };
+    let said = advice(&story, Code::ProbesMissing);
+    assert!(
+        said.contains("3. Cross-zone load balancing is off")
+            && said.contains("describe-load-balancer-attributes")
+    );
+    // One that came had a reason.
+    let mut story = Story::new();
+    story.probes(60, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.probes(60, |story| story.serve(NODE_B));
+    assert!(!advice(&story, Code::ProbesStopped).contains("Cross-zone"));
+    // What all nodes share is no matter of zones.
+    let mut story = Story::new();
+    story.probes(60, |story| story.serve(CLIENTS));
+    assert!(!advice(&story, Code::ProbesMissing).contains("Cross-zone"));
 }
 
 /// Its target may not be registered yet: 180 s is the age, wherever in the task's life the agent began to watch.

@@ -56,19 +56,66 @@ fn a_node_that_goes_elsewhere_explains_nothing_of_one_that_is_missing_everywhere
     );
 }
 
-#[test]
-fn something_that_listens_there_leaves_another_target_group_as_a_candidate() {
+/// Both nodes probe another port, and `there` is who listens.
+fn probed_elsewhere(there: impl FnOnce(&mut Story)) -> Finding {
     let mut story = Story::new();
-    let there = Listener { port: OTHER, ..listener(Ipv4Addr::UNSPECIFIED.into()) };
-    story.sample.listeners.as_mut().expect("listeners").push(there);
+    there(&mut story);
     story.probes(35, |story| {
         story.stray(NODE_A);
         story.stray(NODE_B);
         story.serve(CLIENTS);
     });
-    let found = other_port(&story).expect("the finding");
+    assert_eq!(story.verdict(&[]).state, State::Fault);
+    other_port(&story).expect("the finding")
+}
+
+/// It may check what listens there, while this one's health checks are shut out: both are named, with what settles either.
+#[test]
+fn something_that_listens_there_leaves_another_target_group_as_a_candidate() {
+    let there = Listener { port: OTHER, ..listener(Ipv4Addr::UNSPECIFIED.into()) };
+    let found = probed_elsewhere(|story| story.sample.listeners.as_mut().expect("listeners").push(there));
+    assert_eq!(found.confidence, Confidence::Inferred);
     assert!(found.summary.contains("port 9090, where something listens;"), "{}", found.summary);
-    assert!(found.advice.contains("another target group of this task checks port 9090"), "{}", found.advice);
+    for wanted in [
+        "another target group of this task checks port 9090, this one's health checks are missing. Not told apart",
+        "--health-check-port 8080",
+        "1. The task's security group must admit tcp/8080",
+        "authorize-security-group-ingress --group-id",
+        "2. The NLB's security group must let tcp/8080 out",
+    ] {
+        assert!(found.advice.contains(wanted), "{wanted}: {}", found.advice);
+    }
+    assert!(found.advice.len() < 4096, "{}", found.advice.len());
+}
+
+#[test]
+fn a_listener_that_only_the_host_itself_reaches_serves_no_other_target_group() {
+    let there = Listener { port: OTHER, ..listener(Ipv4Addr::LOCALHOST.into()) };
+    let found = probed_elsewhere(|story| story.sample.listeners.as_mut().expect("listeners").push(there));
+    assert_eq!(found.confidence, Confidence::Proven);
+    assert!(
+        found.summary.contains("where nothing listens;") && !found.advice.contains("another target group")
+    );
+}
+
+#[test]
+fn where_the_socket_table_cannot_be_read_nothing_is_said_of_listeners() {
+    let found = probed_elsewhere(|story| story.sample.listeners = None);
+    assert_eq!(found.confidence, Confidence::Inferred);
+    assert!(found.summary.contains("and what listens there is not known;"), "{}", found.summary);
+    assert!(found.evidence.iter().all(|fact| fact.name != "stray_ports_listened_on"));
+    assert!(found.advice.contains("this one's health checks are missing"), "{}", found.advice);
+}
+
+/// A client's SYN for a port that nobody serves looks like any other.
+#[test]
+fn where_clients_may_carry_the_nodes_addresses_it_is_inferred() {
+    let mut story = shared();
+    story.probes(35, |story| {
+        story.stray(NODE_A);
+        story.stray(NODE_B);
+    });
+    assert_eq!(story.conclusions(), [(Code::ProbesOtherPort, Confidence::Inferred, nodes(&[A, B]))]);
 }
 
 /// The health check port was changed while the agent watched.

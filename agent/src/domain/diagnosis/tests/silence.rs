@@ -41,6 +41,25 @@ fn everybody_falls_silent_like_at_a_deploy() {
     assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
 }
 
+/// A quiet service: its deploys look like this, too, and are no fault. What else it may be is said at once, with what settles it.
+#[test]
+fn all_nodes_of_a_service_without_clients_fall_silent_like_at_a_deploy() {
+    let mut story = Story::new();
+    story.probes(100, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.pass(40, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::ProbesWithdrawn, Confidence::Inferred, nodes(&[A, B]))]);
+    let found = story.findings().into_iter().find(|finding| finding.code == Code::ProbesWithdrawn);
+    let found = found.expect("the note");
+    assert!(found.summary.ends_with("no client was seen that could go on"), "{}", found.summary);
+    assert!(found.advice.contains("1. The task's security group must admit tcp/8080"), "{}", found.advice);
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
+    story.pass(260, |_, _| {});
+    assert_eq!(story.conclusions(), [(Code::ProbesStopped, Confidence::Inferred, nodes(&[A, B]))]);
+}
+
 /// However the last probes and the last clients lie to one another; the last clients may still come when the next probe is
 /// already due.
 #[test]

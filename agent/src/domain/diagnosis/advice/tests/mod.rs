@@ -69,9 +69,13 @@ fn advice(facts: &Facts<'_>, code: Code) -> Vec<String> {
     let ports = |count: u64| BTreeMap::from([(9000, count)]);
     let remedy = |remedy| facts.remedy(remedy, TRAFFIC, "SOME_REASON");
     match code {
-        Code::ProbesMissing => vec![facts.another_port(), facts.missing_probes(port, Reach::All)],
+        Code::ProbesMissing => [Reach::All, Reach::SomeFromStart]
+            .map(|reach| facts.missing_probes(port, reach))
+            .into_iter()
+            .chain([facts.another_port()])
+            .collect(),
         Code::ProbesStopped | Code::ProbesWithdrawn => vec![facts.missing_probes(port, Reach::All)],
-        Code::ProbesPartial => vec![facts.missing_probes(port, Reach::Some)],
+        Code::ProbesPartial => vec![facts.missing_probes(port, Reach::Some), facts.other_zones()],
         Code::ProbesOtherPort => vec![facts.other_port(&ports(3), &[9000]), facts.other_port(&ports(3), &[])],
         Code::ClientsMissing => [SourceClass::Client, SourceClass::ClientViaNlb]
             .map(|class| facts.missing_clients(port, class))
@@ -105,7 +109,7 @@ fn advice(facts: &Facts<'_>, code: Code) -> Vec<String> {
         Code::ProxyProtocolMismatch => vec![facts.proxy_header(PORT)],
         // Nothing is to be changed.
         Code::PortTranslated => Vec::new(),
-        Code::SharedSource => vec![facts.shared_source()],
+        Code::SharedSource => vec![facts.shared_source(PORT), facts.health_port(9000, PORT)],
     }
 }
 
@@ -139,6 +143,22 @@ fn what_is_known_is_filled_in() {
         (
             Code::ProbesWithdrawn,
             "aws ec2 describe-network-acls --region eu-west-1 --filters Name=vpc-id,Values=vpc-1",
+        ),
+        (
+            Code::ProbesMissing,
+            "aws elbv2 describe-load-balancer-attributes --region eu-west-1 --load-balancer-arn $(aws elbv2 describe-load-balancers --region eu-west-1 --names my-nlb",
+        ),
+        (
+            Code::ProbesPartial,
+            "aws elbv2 describe-target-group-attributes --region eu-west-1 --target-group-arn <ARN of the target group>",
+        ),
+        (
+            Code::SharedSource,
+            "aws ec2 authorize-security-group-ingress --region eu-west-1 --group-id <security group of the task> --ip-permissions 'IpProtocol=tcp,FromPort=8080,ToPort=8080,IpRanges=[{CidrIp=10.0.1.0/24}",
+        ),
+        (
+            Code::SharedSource,
+            "aws elbv2 modify-target-group --region eu-west-1 --target-group-arn <ARN of the target group> --health-check-port 9000",
         ),
         (Code::ProbesPartial, "AvailabilityZones[].[ZoneName,SubnetId]"),
         (Code::ProbesOtherPort, "--health-check-port 8080"),
