@@ -23,7 +23,7 @@ use lab::{
 };
 
 use crate::{
-    expected::{last_verdict, wait_verdict},
+    expected::{Expected, last_verdict, wait_verdict},
     matrix,
     row::{ClientPath, HEALTHY, Row, nodes},
     turns,
@@ -139,7 +139,7 @@ fn stays_calm(row: &Row, family: Family) {
     assert_ne!(last_verdict(&ended.lines), Some("fault"));
     let dropped = shell::run(&lab.fabric, "nft", &["list", "chain", "inet", "aws", "nacl"], "");
     assert!(!dropped.contains("packets 0 "), "no packet was lost: {dropped}");
-    matrix::keep_by_hand(row, &while_busy);
+    matrix::keep_by_hand(row, plan, &while_busy);
 }
 
 /// A container at the limit of its CPU stands still for a while; what came meanwhile is not missing.
@@ -177,37 +177,53 @@ fn an_agent_that_is_held_up_misses_nothing() {
     assert_eq!(last_verdict(&ended.lines), Some("healthy"), "{}", ended.text);
 }
 
+/// Clients keep their addresses.
+pub const OVER_TCP: Row = HEALTHY;
+/// The same over HTTP.
+pub const OVER_HTTP: Row = Row { speech: Speech::Http, ..HEALTHY };
+/// The same over HTTPS, and so do clients.
+pub const OVER_TLS: Row = Row { speech: Speech::Https, ..HEALTHY };
+/// Clients come with the nodes' addresses, which is known.
+pub const SHARED: Row = Row { speech: Speech::Http, ..SHARED_OVER_TCP };
+/// The same over TCP.
+pub const SHARED_OVER_TCP: Row =
+    Row { clients: ClientPath::Translated, expected: |plan| vec![Expected::shared(plan)], ..HEALTHY };
+/// The same over HTTPS: what is encrypted could all be health checks.
+pub const SHARED_OVER_TLS: Row = Row { clients: ClientPath::Translated, ..OVER_TLS };
+/// The same behind proxy protocol.
+pub const PROXIED: Row = Row { clients: ClientPath::Proxied, ..SHARED };
+
 #[test]
-fn an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Http, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6() {
+    stays_calm(&OVER_HTTP, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4() {
-    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+pub fn an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&SHARED, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_over_tcp_checks_raises_no_fault_ipv4() {
-    stays_calm(&HEALTHY, Family::V4);
+pub fn an_untidy_service_over_tcp_checks_raises_no_fault_ipv4() {
+    stays_calm(&OVER_TCP, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6() {
-    stays_calm(&Row { clients: ClientPath::Translated, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6() {
+    stays_calm(&SHARED_OVER_TCP, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_over_tls_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Https, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_over_tls_raises_no_fault_ipv6() {
+    stays_calm(&OVER_TLS, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4() {
-    stays_calm(&Row { speech: Speech::Https, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+pub fn an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&SHARED_OVER_TLS, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Proxied, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6() {
+    stays_calm(&PROXIED, Family::V6);
 }

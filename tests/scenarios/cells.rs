@@ -105,7 +105,7 @@ fn filled(code: Code) -> BTreeSet<Setting> {
             filled.extend(settings(row));
         }
     }
-    for hand in BY_HAND.iter().filter(|hand| hand.code == code && hand.row.kind() == Kind::Fault) {
+    for hand in BY_HAND.iter().filter(|hand| hand.code == Some(code) && hand.row.kind() == Kind::Fault) {
         filled.insert(family(hand.family));
         filled.extend(settings(&hand.row));
     }

@@ -13,7 +13,7 @@ use lab::{
     app::{Answer, App, CUT, Listen},
     client::ask_for,
     conntrack, flood,
-    frame::{Frame, Link},
+    frame::{Flags, Frame, Link},
     nlb::{Speech, connect, in_vain},
     plan::Family,
     shell,
@@ -34,6 +34,11 @@ pub fn stranger(family: Family) -> IpAddr {
 
 /// SYNs of a stranger for the watched port.
 pub fn send_as_stranger(lab: &Topology, count: u16) {
+    send(lab, stranger(lab.plan.family), Flags::SYN, count);
+}
+
+/// Segments from this address for the watched port.
+fn send(lab: &Topology, from: IpAddr, flags: Flags, count: u16) {
     let plan = &lab.plan;
     let link = Link {
         source: flood::hardware_address(&lab.fabric, "task"),
@@ -41,8 +46,8 @@ pub fn send_as_stranger(lab: &Topology, count: u16) {
         tags: Vec::new(),
     };
     for port in 0..count {
-        let frame = Frame::syn(stranger(plan.family), 40_000 + port, plan.target()).on(&link);
-        flood::send(&lab.fabric, "task", &[frame], 1, 0);
+        let frame = Frame { flags, ..Frame::syn(from, 40_000 + port, plan.target()) };
+        flood::send(&lab.fabric, "task", &[frame.on(&link)], 1, 0);
     }
 }
 
@@ -59,7 +64,7 @@ fn ask_patiently(lab: &Topology) {
 }
 
 /// The rule's own counter, for what it must have hit.
-fn hits(lab: &Topology, chain: &str) -> u64 {
+pub fn hits(lab: &Topology, chain: &str) -> u64 {
     let text = shell::run(&lab.task, "nft", &["list", "chain", "inet", "host", chain], "");
     let counted = text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
     counted.and_then(|count| count.parse().ok()).expect("a rule that counts")
@@ -250,15 +255,17 @@ rows! {
         ..HEALTHY
     };
 
-    /// The same rule as for one node, with a condition that no SYN meets.
+    /// The same rule as for one node, but for what asks for no connection: it drops what a node answers that nobody asked.
     a_rule_drops_what_is_no_syn_of_a_node => Row {
         near: &[Code::HostFirewall],
         after: Some(|lab| {
             let (family, [a, b]) = (lab.plan.family.nft(), nodes(&lab.plan));
             lab.firewall("input", &format!(
-                "{family} saddr {{ {a}, {b} }} tcp dport {} tcp flags & (syn | ack | urg) == syn | urg counter drop",
+                "{family} saddr {{ {a}, {b} }} tcp dport {} tcp flags & (syn | ack) == syn | ack counter drop",
                 lab.plan.port
             ));
+            send(lab, a, Flags::SYN_ACK, 5);
+            assert_eq!(hits(lab, "input"), 5, "the rule has to drop something of a node");
         }),
         ..HEALTHY
     };
