@@ -46,6 +46,7 @@ mod privileges;
 mod probe_table;
 mod programs;
 mod prompt_answers;
+mod prompt_shared;
 mod promptness;
 mod proxied;
 mod rare;
