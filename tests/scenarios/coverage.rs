@@ -13,7 +13,7 @@ use crate::{
     expected::Expected,
     fallbacks, faults, more_near_misses, near_misses, over_http, partial, policy_routes, proxied, rare,
     row::{Kind, Row, Table},
-    shared_faults, software, starting, translated,
+    shared_faults, shared_near_misses, software, starting, translated,
 };
 
 /// All tables, by the name of their module.
@@ -30,6 +30,7 @@ const TABLES: &[(&str, &Table)] = &[
     ("proxied", proxied::TABLE),
     ("rare", rare::TABLE),
     ("shared_faults", shared_faults::TABLE),
+    ("shared_near_misses", shared_near_misses::TABLE),
     ("software", software::TABLE),
     ("translated", translated::TABLE),
 ];
@@ -67,7 +68,7 @@ pub const BY_HAND: &[ByHand] = by_hand! {
         CHECKSUMS_ARE_WRONG: V4 checksums_are_wrong_ipv4,
         CHECKSUMS_OF_A_NODE_ARE_WRONG: V6 checksums_are_wrong_ipv6,
         A_CHECKSUM_IS_WRONG: V4 a_checksum_is_wrong_now_and_then_ipv4,
-        A_CHECKSUM_IS_WRONG: V6 a_checksum_is_wrong_now_and_then_ipv6,
+        A_CHECKSUM_OF_A_NODE_IS_WRONG: V6 a_checksum_is_wrong_now_and_then_ipv6,
     }
     Some(Code::ProbesPartial), partial {
         IS_SEEN_TWICE: V4 a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv4,
@@ -75,13 +76,14 @@ pub const BY_HAND: &[ByHand] = by_hand! {
         IS_SEEN_TWICE_BESIDE_CLIENTS: V4 a_node_that_was_seen_twice_only_is_suspected_while_its_clients_go_on_ipv4,
         GOES_ON_BESIDE_CLIENTS: V6 a_node_that_goes_on_beside_its_clients_is_not_missed_ipv6,
         GOES_ON: V4 a_node_that_goes_on_is_not_missed_ipv4,
-        GOES_ON: V6 a_node_that_goes_on_is_not_missed_ipv6,
+        GOES_ON_OVER_HTTP: V6 a_node_that_goes_on_is_not_missed_ipv6,
     }
     Some(Code::SlowStart), starting {
         LISTENS_LATE: V4 an_application_that_listens_late_is_at_fault_until_it_has_served_ipv4,
         LISTENS_LATE_BEHIND_A_SHARED_ADDRESS: V6 an_application_that_listens_late_is_at_fault_until_it_has_served_ipv6,
         LISTENS_IN_TIME: V4 an_application_that_listens_in_time_is_not_ipv4,
         LISTENS_IN_TIME: V6 an_application_that_listens_in_time_is_not_ipv6,
+        LISTENS_IN_TIME_BEHIND_A_SHARED_ADDRESS: V4 an_application_that_listens_in_time_behind_a_shared_address_is_not_ipv4,
     }
     Some(Code::NoListener), starting {
         STARTS_LATE: V4 an_application_that_starts_late_is_refused_and_then_served_ipv4,

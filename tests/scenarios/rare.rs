@@ -25,8 +25,8 @@ use crate::{
     asked::Asked,
     expected::{Expected, wait_verdict},
     matrix,
-    more_near_misses::{hits, send_as_stranger, stranger},
     row::{ClientPath, HEALTHY, Kind, PATIENCE, Row, UNHEALTHY, nodes, recording, rows},
+    strangers::{hits, send_as_stranger, stranger},
     turns,
 };
 
@@ -118,6 +118,17 @@ pub const A_CHECKSUM_IS_WRONG: Row = Row {
     ..HEALTHY
 };
 
+/// The same over HTTP, with the node's address.
+pub const A_CHECKSUM_OF_A_NODE_IS_WRONG: Row = Row {
+    clients: ClientPath::Translated,
+    speech: Speech::Http,
+    expected: |plan| {
+        let note = |finding| Expected { severity: "note", ..finding };
+        (CHECKSUMS_OF_A_NODE_ARE_WRONG.expected)(plan).into_iter().map(note).collect()
+    },
+    ..A_CHECKSUM_IS_WRONG
+};
+
 #[test]
 pub fn checksums_are_wrong_ipv4() {
     checksums(&CHECKSUMS_ARE_WRONG, Family::V4, 4, 20);
@@ -135,7 +146,7 @@ pub fn a_checksum_is_wrong_now_and_then_ipv4() {
 
 #[test]
 pub fn a_checksum_is_wrong_now_and_then_ipv6() {
-    checksums(&A_CHECKSUM_IS_WRONG, Family::V6, 300, 3);
+    checksums(&A_CHECKSUM_OF_A_NODE_IS_WRONG, Family::V6, 300, 3);
 }
 
 /// Other packets for a while: on an interface that receives nothing, nothing is missed.

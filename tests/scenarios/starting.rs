@@ -62,6 +62,9 @@ fn starts(row: &Row, family: Family) -> Vec<Value> {
         agent.lines().to_vec()
     });
     wait_verdict(&mut agent, "healthy");
+    if !is_late && row.clients == ClientPath::Translated {
+        agent.wait_for("the address to be known as shared", PATIENCE, |line| line["code"] == "shared_source");
+    }
     let ended = agent.stop();
     drop((early, late, node, clients));
     let (said, others): (Vec<_>, Vec<_>) = ended
@@ -97,6 +100,13 @@ pub const LISTENS_LATE_BEHIND_A_SHARED_ADDRESS: Row = Row {
 };
 /// It listens in time.
 pub const LISTENS_IN_TIME: Row = Row { near: &[Code::SlowStart], clients: ClientPath::Elsewhere, ..HEALTHY };
+/// The same over HTTP, while clients come with the node's address.
+pub const LISTENS_IN_TIME_BEHIND_A_SHARED_ADDRESS: Row = Row {
+    clients: ClientPath::Translated,
+    speech: Speech::Http,
+    expected: |plan| vec![Expected { sources: [plan.node(0).to_string()].into(), ..Expected::shared(plan) }],
+    ..LISTENS_IN_TIME
+};
 
 fn is_at_fault_until_it_has_served(row: &Row, family: Family) {
     let said = starts(row, family);
@@ -127,6 +137,11 @@ pub fn an_application_that_listens_in_time_is_not_ipv4() {
 #[test]
 pub fn an_application_that_listens_in_time_is_not_ipv6() {
     is_not_at_fault(&LISTENS_IN_TIME, Family::V6);
+}
+
+#[test]
+pub fn an_application_that_listens_in_time_behind_a_shared_address_is_not_ipv4() {
+    is_not_at_fault(&LISTENS_IN_TIME_BEHIND_A_SHARED_ADDRESS, Family::V4);
 }
 
 /// Refused until the application listens, late as soon as it does, and healthy once it has served.
