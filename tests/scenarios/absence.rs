@@ -43,6 +43,7 @@ rows! {
 
     /// Clients of one node still come, with the node's address and to the traffic port; its probes do not.
     the_security_group_never_opened_the_health_check_port => Row {
+        near: &[Code::NothingArrives],
         clients: ClientPath::Translated,
         health_port: |plan| Some(plan.other_port + 1),
         before: |lab| lab.block(&format!("tcp dport {}", lab.plan.other_port + 1)),

@@ -51,11 +51,11 @@ pub fn exit_code(verdict: &str) -> i32 {
     }
 }
 
-/// The exit code that a row has to show.
-pub fn exit_code_of(row: &Row, wanted: &Wanted) -> i32 {
+/// The exit code that a row has to show where this is the verdict.
+pub fn exit_code_of(row: &Row, verdict: &str) -> i32 {
     match row.asked {
         Asked::LateAs(_, code) => code,
-        Asked::Late | Asked::Held => exit_code(wanted.verdict),
+        Asked::Late | Asked::Held => exit_code(verdict),
     }
 }
 
@@ -80,7 +80,7 @@ impl Question {
 
     fn ask(row: &Row, wanted: &Wanted, topology: &Topology) -> Self {
         let plan = &topology.plan;
-        let code = exit_code_of(row, wanted);
+        let code = exit_code_of(row, wanted.verdict);
         let limit = limit(code, plan).as_millis();
         // Without a default route there would be no default interface.
         let interface = &plan.task.interface;

@@ -2,11 +2,12 @@
 
 use std::{
     env,
-    thread::sleep,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use lab::{
     agent::{Agent, words},
@@ -23,7 +24,7 @@ use lab::{
 };
 
 use crate::{
-    expected::{last_verdict, wait_verdict},
+    expected::{Expected, last_verdict, wait_verdict},
     matrix,
     row::{ClientPath, HEALTHY, Row, nodes},
     turns,
@@ -34,6 +35,10 @@ const RESTART: Duration = Duration::from_secs(5);
 
 /// A probe that lost a packet comes again after a second, so an interval is longer than that.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Fewer connections a second say nothing. 360 are meant; two CPUs that other rows and compilers load, too (a load of seven), gave
+/// 164 to 252.
+const ENOUGH: f64 = 130.0;
 
 /// `LAB_FALSE_ALARM_SECONDS`: long runs are for nights.
 fn duration() -> Duration {
@@ -46,7 +51,7 @@ fn duration() -> Duration {
 /// Whoever answers.
 enum Service {
     Own(App),
-    Nginx(#[expect(dead_code, reason = "held until the end")] Nginx),
+    Nginx(Nginx),
 }
 
 impl Service {
@@ -54,16 +59,18 @@ impl Service {
     fn start(lab: &Topology, row: &Row) -> Self {
         let (task, port) = (lab.plan.task.address(), lab.plan.port);
         if row.speech == Speech::Https {
-            return Self::Nginx(Nginx::start(&lab.task, &Site::tls(task, port, "TLSv1.2 TLSv1.3")));
+            let site = Site { workers: 2, ..Site::tls(task, port, "TLSv1.2 TLSv1.3") };
+            return Self::Nginx(Nginx::start(&lab.task, &site));
         }
         let proxy_protocol = row.clients == ClientPath::Proxied;
         Self::Own(App::start(&lab.task, Listen { proxy_protocol, ..Listen::on_all(task, port) }))
     }
 
-    /// New workers. nginx has none here: it is one process.
+    /// New workers.
     fn restart(&mut self) {
-        if let Self::Own(app) = self {
-            app.restart();
+        match self {
+            Self::Own(app) => app.restart(),
+            Self::Nginx(nginx) => nginx.reload(),
         }
     }
 }
@@ -118,12 +125,22 @@ fn stays_calm(row: &Row, family: Family) {
     }
     wait_verdict(&mut agent, "healthy");
     let took = began.elapsed();
-    let while_busy = agent.lines().to_vec();
+    let mut while_busy = agent.lines().to_vec();
     let count = unruly.iter().map(Unruly::count).sum::<u64>();
-    drop(probers);
-    let counts = clients.map(Clients::stop);
+    // Together, however long the connections under way of one of them take.
+    let counts = thread::scope(|scope| {
+        let leaving = clients.map(|clients| scope.spawn(|| clients.stop()));
+        for unruly in unruly {
+            scope.spawn(|| drop(unruly));
+        }
+        for node in probers.map(|node| scope.spawn(|| node.stop())) {
+            let node = node.join().expect("no panic");
+            let (sent, failed, pause) = (node.sent, node.failed, node.longest_pause);
+            eprintln!("{sent} health checks, of which {failed} failed, at most {pause:.2?} apart");
+        }
+        leaving.map(|clients| clients.join().expect("no panic"))
+    });
     let (sent, served) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    drop(unruly);
     // Nobody comes any more, and SIGTERM is on its way.
     sleep(INTERVAL);
     let ended = agent.stop();
@@ -132,14 +149,17 @@ fn stays_calm(row: &Row, family: Family) {
     assert!(served * 10 >= sent * 9, "{served} of {sent} requests were served: this is no healthy service");
     let per_second = (sent + count) as f64 / took.as_secs_f64();
     eprintln!("{sent} requests and {count} unruly connections in {took:.0?}: {per_second:.0} a second");
-    assert!(per_second * f64::from(lab::wait::pace()) >= 100.0, "too few connections to say anything");
-    let is_fault = |line: &&serde_json::Value| line["kind"] == "finding" && line["severity"] == "fault";
+    assert!(per_second * f64::from(lab::wait::pace()) >= ENOUGH, "too few connections to say anything");
+    let is_fault = |line: &&Value| line["kind"] == "finding" && line["severity"] == "fault";
     let faults: Vec<_> = ended.lines.iter().filter(is_fault).map(ToString::to_string).collect();
     assert!(faults.is_empty(), "{} false alarms, such as\n{}", faults.len(), faults.join("\n"));
     assert_ne!(last_verdict(&ended.lines), Some("fault"));
     let dropped = shell::run(&lab.fabric, "nft", &["list", "chain", "inet", "aws", "nacl"], "");
     assert!(!dropped.contains("packets 0 "), "no packet was lost: {dropped}");
-    matrix::keep_by_hand(row, &while_busy);
+    // A SYN that comes again because its answer was lost is noted for what it is, now and then.
+    let is_passing = |line: &Value| line["code"] == "duplicate_tuple" && line["severity"] == "note";
+    while_busy.retain(|line| !is_passing(line));
+    matrix::keep_by_hand(row, plan, &while_busy);
 }
 
 /// A container at the limit of its CPU stands still for a while; what came meanwhile is not missing.
@@ -167,47 +187,63 @@ fn an_agent_that_is_held_up_misses_nothing() {
     }
     let ended = agent.stop();
     drop((probers, app));
-    let before_the_first = |line: &&serde_json::Value| {
+    let before_the_first = |line: &&Value| {
         line["code"] == "probes_missing"
             && line["watched_seconds"].as_f64() < Some(2.0 * plan.interval.as_secs_f64())
     };
-    let is_fault = |line: &&serde_json::Value| line["kind"] == "finding" && line["severity"] == "fault";
+    let is_fault = |line: &&Value| line["kind"] == "finding" && line["severity"] == "fault";
     let told: Vec<_> = ended.lines.iter().filter(is_fault).collect();
     assert!(told.iter().all(before_the_first), "{}", ended.text);
     assert_eq!(last_verdict(&ended.lines), Some("healthy"), "{}", ended.text);
 }
 
+/// Clients keep their addresses.
+pub const OVER_TCP: Row = HEALTHY;
+/// The same over HTTP.
+pub const OVER_HTTP: Row = Row { speech: Speech::Http, ..HEALTHY };
+/// The same over HTTPS, and so do clients.
+pub const OVER_TLS: Row = Row { speech: Speech::Https, ..HEALTHY };
+/// Clients come with the nodes' addresses, which is known.
+pub const SHARED: Row = Row { speech: Speech::Http, ..SHARED_OVER_TCP };
+/// The same over TCP.
+pub const SHARED_OVER_TCP: Row =
+    Row { clients: ClientPath::Translated, expected: |plan| vec![Expected::shared(plan)], ..HEALTHY };
+/// The same over HTTPS: what is encrypted could all be health checks.
+pub const SHARED_OVER_TLS: Row = Row { clients: ClientPath::Translated, ..OVER_TLS };
+/// The same behind proxy protocol.
+pub const PROXIED: Row = Row { clients: ClientPath::Proxied, ..SHARED };
+
 #[test]
-fn an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Http, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6() {
+    stays_calm(&OVER_HTTP, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4() {
-    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+pub fn an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&SHARED, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_over_tcp_checks_raises_no_fault_ipv4() {
-    stays_calm(&HEALTHY, Family::V4);
+pub fn an_untidy_service_over_tcp_checks_raises_no_fault_ipv4() {
+    stays_calm(&OVER_TCP, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6() {
-    stays_calm(&Row { clients: ClientPath::Translated, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6() {
+    stays_calm(&SHARED_OVER_TCP, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_over_tls_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Https, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_over_tls_raises_no_fault_ipv6() {
+    stays_calm(&OVER_TLS, Family::V6);
 }
 
 #[test]
-fn an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4() {
-    stays_calm(&Row { speech: Speech::Https, clients: ClientPath::Translated, ..HEALTHY }, Family::V4);
+pub fn an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4() {
+    stays_calm(&SHARED_OVER_TLS, Family::V4);
 }
 
 #[test]
-fn an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6() {
-    stays_calm(&Row { speech: Speech::Http, clients: ClientPath::Proxied, ..HEALTHY }, Family::V6);
+pub fn an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6() {
+    stays_calm(&PROXIED, Family::V6);
 }

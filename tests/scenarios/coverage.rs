@@ -9,11 +9,11 @@ use lab::plan::{
 };
 
 use crate::{
-    absence, application, asked, delayed,
+    absence, application, asked, calm, delayed,
     expected::Expected,
-    faults, more_near_misses, near_misses, over_http, partial, policy_routes, proxied, rare,
+    fallbacks, faults, more_near_misses, near_misses, over_http, partial, policy_routes, proxied, rare,
     row::{Kind, Row, Table},
-    shared_faults, software, starting, translated,
+    shared_faults, shared_near_misses, software, starting, translated,
 };
 
 /// All tables, by the name of their module.
@@ -21,6 +21,7 @@ const TABLES: &[(&str, &Table)] = &[
     ("absence", absence::TABLE),
     ("application", application::TABLE),
     ("delayed", delayed::TABLE),
+    ("fallbacks", fallbacks::TABLE),
     ("faults", faults::TABLE),
     ("more_near_misses", more_near_misses::TABLE),
     ("near_misses", near_misses::TABLE),
@@ -29,95 +30,75 @@ const TABLES: &[(&str, &Table)] = &[
     ("proxied", proxied::TABLE),
     ("rare", rare::TABLE),
     ("shared_faults", shared_faults::TABLE),
+    ("shared_near_misses", shared_near_misses::TABLE),
     ("software", software::TABLE),
     ("translated", translated::TABLE),
 ];
 
 /// A row that is a test of its own because it needs more than a table holds.
 pub struct ByHand {
-    /// What it finds, or is near.
-    pub code: Code,
+    /// What it finds, or is near; none where it is only calm.
+    pub code: Option<Code>,
     /// Its family.
     pub family: Family,
-    /// What it is; its findings are in the test.
+    /// What it is, and what it finds.
     pub row: Row,
+    /// The name of its test, with the module.
+    pub test: &'static str,
     /// Named here so that it cannot go away unnoticed.
     _test: fn(),
 }
 
-const fn by_hand(code: Code, family: Family, row: Row, test: fn()) -> ByHand {
-    ByHand { code, family, row, _test: test }
+/// The tests that show a row of a module, each with its family.
+macro_rules! by_hand {
+    ($($code:expr, $module:ident { $($row:ident: $family:ident $test:ident,)+ })+) => {
+        &[$($(ByHand {
+            code: $code,
+            family: $family,
+            row: $module::$row,
+            test: concat!(stringify!($module), "::", stringify!($test)),
+            _test: $module::$test,
+        },)+)+]
+    };
 }
 
 /// All of them.
-pub const BY_HAND: &[ByHand] = &[
-    by_hand(Code::BadChecksum, V4, rare::CHECKSUMS_ARE_WRONG, rare::checksums_are_wrong_ipv4),
-    by_hand(Code::BadChecksum, V6, rare::CHECKSUMS_OF_A_NODE_ARE_WRONG, rare::checksums_are_wrong_ipv6),
-    by_hand(Code::BadChecksum, V4, rare::A_CHECKSUM_IS_WRONG, rare::a_checksum_is_wrong_now_and_then_ipv4),
-    by_hand(Code::BadChecksum, V6, rare::A_CHECKSUM_IS_WRONG, rare::a_checksum_is_wrong_now_and_then_ipv6),
-    by_hand(
-        Code::ProbesPartial,
-        V4,
-        partial::IS_SEEN_TWICE,
-        partial::a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv4,
-    ),
-    by_hand(
-        Code::ProbesPartial,
-        V6,
-        partial::IS_SEEN_TWICE_OVER_HTTP,
-        partial::a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv6,
-    ),
-    by_hand(
-        Code::ProbesPartial,
-        V4,
-        partial::IS_SEEN_TWICE_BESIDE_CLIENTS,
-        partial::a_node_that_was_seen_twice_only_is_suspected_while_its_clients_go_on_ipv4,
-    ),
-    by_hand(
-        Code::ProbesPartial,
-        V6,
-        partial::GOES_ON_BESIDE_CLIENTS,
-        partial::a_node_that_goes_on_beside_its_clients_is_not_missed_ipv6,
-    ),
-    by_hand(Code::ProbesPartial, V4, partial::GOES_ON, partial::a_node_that_goes_on_is_not_missed_ipv4),
-    by_hand(Code::ProbesPartial, V6, partial::GOES_ON, partial::a_node_that_goes_on_is_not_missed_ipv6),
-    by_hand(
-        Code::SlowStart,
-        V4,
-        starting::LISTENS_LATE,
-        starting::an_application_that_listens_late_is_at_fault_until_it_has_served_ipv4,
-    ),
-    by_hand(
-        Code::SlowStart,
-        V6,
-        starting::LISTENS_LATE_BEHIND_A_SHARED_ADDRESS,
-        starting::an_application_that_listens_late_is_at_fault_until_it_has_served_ipv6,
-    ),
-    by_hand(
-        Code::SlowStart,
-        V4,
-        starting::LISTENS_IN_TIME,
-        starting::an_application_that_listens_in_time_is_not_ipv4,
-    ),
-    by_hand(
-        Code::SlowStart,
-        V6,
-        starting::LISTENS_IN_TIME,
-        starting::an_application_that_listens_in_time_is_not_ipv6,
-    ),
-    by_hand(
-        Code::NoListener,
-        V4,
-        starting::STARTS_LATE,
-        starting::an_application_that_starts_late_is_refused_and_then_served_ipv4,
-    ),
-    by_hand(
-        Code::NoListener,
-        V6,
-        starting::STARTS_LATE,
-        starting::an_application_that_starts_late_is_refused_and_then_served_ipv6,
-    ),
-];
+pub const BY_HAND: &[ByHand] = by_hand! {
+    Some(Code::BadChecksum), rare {
+        CHECKSUMS_ARE_WRONG: V4 checksums_are_wrong_ipv4,
+        CHECKSUMS_OF_A_NODE_ARE_WRONG: V6 checksums_are_wrong_ipv6,
+        A_CHECKSUM_IS_WRONG: V4 a_checksum_is_wrong_now_and_then_ipv4,
+        A_CHECKSUM_OF_A_NODE_IS_WRONG: V6 a_checksum_is_wrong_now_and_then_ipv6,
+    }
+    Some(Code::ProbesPartial), partial {
+        IS_SEEN_TWICE: V4 a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv4,
+        IS_SEEN_TWICE_OVER_HTTP: V6 a_node_that_was_seen_twice_only_is_missed_while_another_goes_on_ipv6,
+        IS_SEEN_TWICE_BESIDE_CLIENTS: V4 a_node_that_was_seen_twice_only_is_suspected_while_its_clients_go_on_ipv4,
+        GOES_ON_BESIDE_CLIENTS: V6 a_node_that_goes_on_beside_its_clients_is_not_missed_ipv6,
+        GOES_ON: V4 a_node_that_goes_on_is_not_missed_ipv4,
+        GOES_ON_OVER_HTTP: V6 a_node_that_goes_on_is_not_missed_ipv6,
+    }
+    Some(Code::SlowStart), starting {
+        LISTENS_LATE: V4 an_application_that_listens_late_is_at_fault_until_it_has_served_ipv4,
+        LISTENS_LATE_BEHIND_A_SHARED_ADDRESS: V6 an_application_that_listens_late_is_at_fault_until_it_has_served_ipv6,
+        LISTENS_IN_TIME: V4 an_application_that_listens_in_time_is_not_ipv4,
+        LISTENS_IN_TIME: V6 an_application_that_listens_in_time_is_not_ipv6,
+        LISTENS_IN_TIME_BEHIND_A_SHARED_ADDRESS: V4 an_application_that_listens_in_time_behind_a_shared_address_is_not_ipv4,
+    }
+    Some(Code::NoListener), starting {
+        STARTS_LATE: V4 an_application_that_starts_late_is_refused_and_then_served_ipv4,
+        STARTS_LATE: V6 an_application_that_starts_late_is_refused_and_then_served_ipv6,
+    }
+    None, calm {
+        OVER_HTTP: V6 an_untidy_service_with_preserved_addresses_raises_no_fault_ipv6,
+        SHARED: V4 an_untidy_service_behind_shared_addresses_raises_no_fault_ipv4,
+        OVER_TCP: V4 an_untidy_service_over_tcp_checks_raises_no_fault_ipv4,
+        SHARED_OVER_TCP: V6 an_untidy_service_behind_shared_addresses_over_tcp_checks_raises_no_fault_ipv6,
+        OVER_TLS: V6 an_untidy_service_over_tls_raises_no_fault_ipv6,
+        SHARED_OVER_TLS: V4 an_untidy_service_over_tls_behind_shared_addresses_raises_no_fault_ipv4,
+        PROXIED: V6 an_untidy_service_behind_proxy_protocol_raises_no_fault_ipv6,
+    }
+};
 
 /// Codes that no row can have, and why.
 pub const WITHOUT_ROWS: &[(Code, &str)] = &[(
@@ -159,7 +140,8 @@ fn every_code_has_a_row_that_finds_it_and_a_near_miss() {
         if WITHOUT_ROWS.iter().any(|(without, _)| *without == code) {
             continue;
         }
-        let by_hand = |kind: Kind| BY_HAND.iter().any(|hand| (hand.code, hand.row.kind()) == (code, kind));
+        let by_hand =
+            |kind: Kind| BY_HAND.iter().any(|hand| (hand.code, hand.row.kind()) == (Some(code), kind));
         if !by_hand(Kind::Fault) && !all().any(|(_, families, row)| shows(row, families, code)) {
             lacking.insert((code.name(), "no row in which it is found"));
         }

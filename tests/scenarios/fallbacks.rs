@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     expected::last_verdict,
-    row::{HEALTHY, PATIENCE, Row, nodes},
+    row::{HEALTHY, PATIENCE, Row, nodes, rows},
     turns,
 };
 
@@ -247,9 +247,8 @@ fn without_both_programs_that_count_nothing_can_be_observed() {
     assert_eq!(witness::attached(&scene.lab.task), [""; 0]);
 }
 
-#[test]
-fn ipv6_that_is_turned_off_is_not_missed() {
-    let row = Row {
+rows! {
+    ipv6_that_is_turned_off_is_not_missed [ipv4] => Row {
         before: |lab| {
             for name in ["all", "default"] {
                 shell::sysctl(&lab.task, &format!("ipv6/conf/{name}/disable_ipv6"), "1");
@@ -257,5 +256,4 @@ fn ipv6_that_is_turned_off_is_not_missed() {
         },
         ..HEALTHY
     };
-    crate::row::run(&row, Family::V4);
 }

@@ -1,5 +1,5 @@
 //! How soon a fault of the host is named: within one probe after it happens, and one second. What does it, and the measuring; the
-//! faults themselves are in `promptness.rs` and `prompt_answers.rs`.
+//! faults themselves are in `promptness.rs`, `prompt_answers.rs` and, behind shared addresses, `prompt_shared.rs`.
 
 use std::{
     any::Any,
@@ -9,7 +9,8 @@ use std::{
 
 use lab::{
     agent::{Agent, words},
-    app::{App, Listen},
+    app::{Answer, App, Listen},
+    client::Clients,
     health_check::{Habits, probe},
     nginx::Nginx,
     nlb::{Check, Speech},
@@ -47,6 +48,14 @@ impl Service {
         Self::Nginx { nginx }
     }
 
+    /// It answers otherwise; the listener stays.
+    pub fn answer(&mut self, answer: Answer) {
+        match self {
+            Self::App(app) => app.answer(answer),
+            Self::Nginx { .. } => panic!("only the lab's own answers otherwise"),
+        }
+    }
+
     /// Nobody accepts any more.
     pub fn freeze(&mut self) {
         match self {
@@ -60,6 +69,8 @@ impl Service {
 pub struct Harm {
     pub code: &'static str,
     pub family: Family,
+    /// Whether clients come all the time, too, with the nodes' addresses. They may meet the harm before the first probe does.
+    pub is_shared: bool,
     /// What else the agent is told.
     pub flags: fn(&Plan) -> String,
     /// What runs.
@@ -77,6 +88,7 @@ pub struct Harm {
 pub const HARM: Harm = Harm {
     code: "",
     family: Family::V6,
+    is_shared: false,
     flags: |_| String::new(),
     service: |lab| {
         let usual = Listen::on_all(lab.plan.task.address(), lab.plan.port);
@@ -127,8 +139,9 @@ fn time_to_name(harm: &Harm) -> Duration {
     let plan = &lab.plan;
     let mut service = Some((harm.service)(&lab));
     let [a, b] = nodes(plan);
+    let client_ip = if harm.is_shared { "auto" } else { "preserved" };
     let arguments = format!(
-        "--port {} --nlb {a} {b} --client-ip preserved --health-interval 5s --interval 1s {}",
+        "--port {} --nlb {a} {b} --client-ip {client_ip} --health-interval 5s --interval 1s {}",
         plan.port,
         (harm.flags)(plan)
     );
@@ -139,9 +152,15 @@ fn time_to_name(harm: &Harm) -> Duration {
         assert!(passed, "the service is not healthy: the lab is broken");
     }
     wait_verdict(&mut agent, "healthy");
+    let clients = harm.is_shared.then(|| start_clients(&lab, &mut agent));
     let guard = (harm.does)(&lab, &mut service);
-    thread::sleep(Duration::from_millis(fastrand::u64(0..1000)));
-    let is_fault = |line: &Value| line["kind"] == "finding" && line["severity"] == "fault";
+    if !harm.is_shared {
+        thread::sleep(Duration::from_millis(fastrand::u64(0..1000)));
+    }
+    // A suspicion names nothing, and before the first probe of a node its absence may be suspected.
+    let is_fault = |line: &Value| {
+        line["kind"] == "finding" && line["severity"] == "fault" && line["confidence"] != "suspected"
+    };
     let took = thread::scope(|scope| {
         let began = Instant::now();
         // Whoever is not answered waits for longer than the agent may.
@@ -150,13 +169,26 @@ fn time_to_name(harm: &Harm) -> Duration {
         began.elapsed()
     });
     let ended = agent.stop();
-    drop(guard);
+    drop((guard, clients));
     eprintln!("{} was named {took:.2?} after the probe", harm.code);
-    // Before the first probe of a node its absence may be suspected.
-    let is_other = |line: &&Value| line["code"] != harm.code && line["confidence"] != "suspected";
+    let is_other = |line: &&Value| line["code"] != harm.code;
     let others: Vec<_> = ended.lines.iter().filter(|line| is_fault(line)).filter(is_other).collect();
     assert!(others.is_empty(), "{others:?} were reported, too\n{}", ended.text);
     took
+}
+
+/// Clients of both nodes' addresses, of which the agent knows.
+fn start_clients(lab: &Topology, agent: &mut Agent) -> [Clients; 2] {
+    let plan = &lab.plan;
+    let clients = [0, 1].map(|at| {
+        lab.translate_at_node(at);
+        let listener = (plan.node(at), plan.port).into();
+        Clients::start(&lab.client, &plan.client.addresses, listener, 20)
+    });
+    agent.wait_for("both addresses to be known as shared", PATIENCE, |line| {
+        line["code"] == "shared_source" && line["sources"].as_array().is_some_and(|all| all.len() == 2)
+    });
+    clients
 }
 
 /// A test for each.

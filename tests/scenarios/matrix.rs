@@ -2,12 +2,16 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, thread};
 
-use lab::kernel::ARE_HIDDEN;
+use lab::{
+    kernel::ARE_HIDDEN,
+    plan::{Family, Plan},
+};
 use serde_json::Value;
 
 use crate::{
     asked::exit_code_of,
     blind::Wanted,
+    coverage::{BY_HAND, all},
     expected::{Expected, last_verdict, open_findings},
     row::{ClientPath, Kind, Row},
 };
@@ -30,6 +34,9 @@ fn row_of(test: &str) -> (&str, &str) {
     (test, "ipv4")
 }
 
+/// In place of an exit code.
+const NOT_ASKED: &str = "not asked";
+
 fn file(name: &str, family: &str) -> PathBuf {
     directory().join(format!("{}-{family}.md", name.replace("::", "-")))
 }
@@ -47,22 +54,42 @@ pub fn forget() {
 pub fn keep(row: &Row, wanted: &Wanted) {
     // What cannot be found here is named without the marks of what was found.
     let blind = wanted.blind.iter().map(|code| format!("blind to {code}")).collect();
-    write(row, &wanted.findings, blind, wanted.verdict, &exit_code_of(row, wanted).to_string());
+    write(row, wanted, blind, &exit_code_of(row, wanted.verdict).to_string());
 }
 
-/// The same of a row by hand, which `agent diagnose` is not asked beside: what is open at the end of these lines.
-pub fn keep_by_hand(row: &Row, lines: &[Value]) {
-    let verdict = last_verdict(lines).unwrap_or("none");
-    write(row, &open_findings(lines), Vec::new(), verdict, "not asked");
+/// Holds what is open at the end of these lines, and their verdict, against a row by hand, which `agent diagnose` is not asked
+/// beside; then keeps its line.
+#[track_caller]
+pub fn keep_by_hand(row: &Row, plan: &Plan, lines: &[Value]) {
+    let wanted = Wanted::of(row, plan);
+    assert_eq!(open_findings(lines), wanted.findings, "{lines:?}");
+    assert_eq!(last_verdict(lines), Some(wanted.verdict), "{lines:?}");
+    write(row, &wanted, Vec::new(), NOT_ASKED);
 }
 
-fn write(row: &Row, found: &BTreeSet<Expected>, blind: Vec<String>, verdict: &str, exit_code: &str) {
+fn write(row: &Row, wanted: &Wanted, blind: Vec<String>, exit_code: &str) {
     // What is only pretended says nothing of this kernel.
     if *ARE_HIDDEN {
         return;
     }
     let thread = thread::current();
     let Some((name, family)) = thread.name().map(row_of) else { return };
+    let line = line(row, (name, family), &wanted.findings, blind, wanted.verdict, exit_code);
+    let path = file(name, family);
+    let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));
+    if let Err(error) = kept {
+        eprintln!("keeping the line of this row in {}: {error}", path.display());
+    }
+}
+
+fn line(
+    row: &Row,
+    (name, family): (&str, &str),
+    found: &BTreeSet<Expected>,
+    blind: Vec<String>,
+    verdict: &str,
+    exit_code: &str,
+) -> String {
     let mut findings: Vec<String> = found
         .iter()
         .map(|finding| {
@@ -78,7 +105,7 @@ fn write(row: &Row, found: &BTreeSet<Expected>, blind: Vec<String>, verdict: &st
     };
     findings.extend(blind);
     let near: Vec<_> = row.near.iter().map(|code| code.name()).collect();
-    let line = format!(
+    format!(
         "| {}{}{} | {name} | {family} | {:?} | {clients} | {} | {verdict} | {exit_code} |\n",
         row.kind().name(),
         match (row.kind(), near.is_empty()) {
@@ -89,12 +116,19 @@ fn write(row: &Row, found: &BTreeSet<Expected>, blind: Vec<String>, verdict: &st
         near.join(", "),
         row.speech,
         if findings.is_empty() { "nothing".to_owned() } else { findings.join(", ") },
-    );
-    let path = file(name, family);
-    let kept = fs::create_dir_all(directory()).and_then(|()| fs::write(&path, line));
-    if let Err(error) = kept {
-        eprintln!("keeping the line of this row in {}: {error}", path.display());
-    }
+    )
+}
+
+/// What a table or a row by hand promises of this kernel or a newer one, as [`keep`] and [`keep_by_hand`] write it.
+fn promised(row: &Row, (name, family): (&str, Family), is_asked: bool) -> String {
+    // Sources are not written, so any plan will do.
+    let found = (row.expected)(&Plan::from_seed(family, 1)).into_iter().collect();
+    let family = match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    };
+    let exit_code = if is_asked { exit_code_of(row, row.verdict).to_string() } else { NOT_ASKED.to_owned() };
+    line(row, (name, family), &found, Vec::new(), row.verdict, &exit_code)
 }
 
 #[test]
@@ -102,4 +136,29 @@ fn a_row_is_known_by_its_test() {
     assert_eq!(row_of("faults::nobody_listens::ipv6"), ("faults::nobody_listens", "ipv6"));
     assert_eq!(row_of("rare::checksums_are_wrong_ipv6"), ("rare::checksums_are_wrong", "ipv6"));
     assert_eq!(row_of("fallbacks::ipv6_that_is_turned_off"), ("fallbacks::ipv6_that_is_turned_off", "ipv4"));
+}
+
+/// A row that failed leaves no line, and nobody would miss it in a long file.
+#[test]
+fn every_row_stands_in_the_docs_with_what_it_promises() {
+    let of_tables = all().flat_map(|(name, families, row)| {
+        families.iter().map(move |family| promised(row, (&name, *family), true)).collect::<Vec<_>>()
+    });
+    let by_hand = BY_HAND.iter().map(|hand| promised(&hand.row, (row_of(hand.test).0, hand.family), false));
+    let promised: BTreeSet<String> = of_tables.chain(by_hand).collect();
+    let written: BTreeSet<String> = include_str!("../../docs/scenarios.md")
+        .lines()
+        // Head and rule of the table.
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| Kind "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let list = |of: &BTreeSet<String>, without: &BTreeSet<String>| -> String {
+        of.difference(without).map(String::as_str).collect()
+    };
+    let (lacking, unfounded) = (list(&promised, &written), list(&written, &promised));
+    assert!(
+        lacking.is_empty() && unfounded.is_empty(),
+        "run these rows, `cargo xtask test -- NAME`, and then `cargo xtask matrix`. docs/scenarios.md lacks\n{lacking}\
+         and has, though no row promises it,\n{unfounded}"
+    );
 }

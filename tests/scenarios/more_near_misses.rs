@@ -9,11 +9,12 @@ use std::{
 };
 
 use agent::domain::finding::Code;
+use ipnet::IpNet;
 use lab::{
     app::{Answer, App, CUT, Listen},
     client::ask_for,
-    conntrack, flood,
-    frame::{Frame, Link},
+    conntrack,
+    frame::Flags,
     nlb::{Speech, connect, in_vain},
     plan::Family,
     shell,
@@ -24,27 +25,8 @@ use lab::{
 use crate::{
     expected::Expected,
     row::{HEALTHY, PATIENCE, Row, nodes, rows},
+    strangers::{hits, send, send_as_stranger, stranger},
 };
-
-/// Somebody outside every named prefix.
-pub fn stranger(family: Family) -> IpAddr {
-    let text = if family == Family::V4 { "198.51.100.7" } else { "2001:db8:77::7" };
-    text.parse().expect("an address")
-}
-
-/// SYNs of a stranger for the watched port.
-pub fn send_as_stranger(lab: &Topology, count: u16) {
-    let plan = &lab.plan;
-    let link = Link {
-        source: flood::hardware_address(&lab.fabric, "task"),
-        destination: flood::hardware_address(&lab.task, &plan.task.interface),
-        tags: Vec::new(),
-    };
-    for port in 0..count {
-        let frame = Frame::syn(stranger(plan.family), 40_000 + port, plan.target()).on(&link);
-        flood::send(&lab.fabric, "task", &[frame], 1, 0);
-    }
-}
 
 /// Lets every client ask once, and have so much patience that its SYN is sent again after 1 and 3 s.
 fn ask_patiently(lab: &Topology) {
@@ -56,13 +38,6 @@ fn ask_patiently(lab: &Topology) {
     for attempt in asked {
         in_vain(attempt.join().expect("it asks"), ErrorKind::TimedOut);
     }
-}
-
-/// The rule's own counter, for what it must have hit.
-fn hits(lab: &Topology, chain: &str) -> u64 {
-    let text = shell::run(&lab.task, "nft", &["list", "chain", "inet", "host", chain], "");
-    let counted = text.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
-    counted.and_then(|count| count.parse().ok()).expect("a rule that counts")
 }
 
 /// Answers for which the task found no route (`OutNoRoutes`), of either family.
@@ -85,6 +60,34 @@ fn out_no_routes(lab: &Topology) -> u64 {
             .map(|(_, value)| value)
     };
     value.and_then(|value| value.parse().ok()).expect("a count")
+}
+
+/// The main table sends what is for this subnet to an interface where nobody is, a mark brings answers back to the right one, and a
+/// loose filter looks at it.
+pub fn filter_loosely(lab: &Topology, subnet: IpNet) {
+    let side = &lab.plan.task;
+    shell::ip(
+        &lab.task,
+        &format!(
+            "link add spare0 type veth peer name spare1
+             link set spare0 up
+             link set spare1 up
+             route add {subnet} dev spare0
+             route add default via {} dev {} table 77
+             rule add fwmark 7 lookup 77",
+            side.gateway, side.interface
+        ),
+    );
+    shell::nft(
+        &lab.task,
+        &format!(
+            "add table ip marks
+             add chain ip marks out {{ type route hook output priority -150; }}
+             add rule ip marks out tcp sport {} meta mark set 7",
+            lab.plan.port
+        ),
+    );
+    shell::sysctl(&lab.task, &format!("ipv4/conf/{}/rp_filter", side.interface.replace('/', ".")), "2");
 }
 
 rows! {
@@ -250,15 +253,17 @@ rows! {
         ..HEALTHY
     };
 
-    /// The same rule as for one node, with a condition that no SYN meets.
+    /// The same rule as for one node, but for what asks for no connection: it drops what a node answers that nobody asked.
     a_rule_drops_what_is_no_syn_of_a_node => Row {
         near: &[Code::HostFirewall],
         after: Some(|lab| {
             let (family, [a, b]) = (lab.plan.family.nft(), nodes(&lab.plan));
             lab.firewall("input", &format!(
-                "{family} saddr {{ {a}, {b} }} tcp dport {} tcp flags & (syn | ack | urg) == syn | urg counter drop",
+                "{family} saddr {{ {a}, {b} }} tcp dport {} tcp flags & (syn | ack) == syn | ack counter drop",
                 lab.plan.port
             ));
+            send(lab, a, Flags::SYN_ACK, 5);
+            assert_eq!(hits(lab, "input"), 5, "the rule has to drop something of a node");
         }),
         ..HEALTHY
     };
@@ -267,35 +272,7 @@ rows! {
     /// pass, a strict one (`faults.rs`) would not. A mark brings the answers back to the right one. IPv6 has no such filter.
     a_loose_reverse_path_filter_lets_clients_pass [ipv4] => Row {
         near: &[Code::ReversePathFilter],
-        before: |lab| {
-            let side = &lab.plan.task;
-            shell::ip(
-                &lab.task,
-                &format!(
-                    "link add spare0 type veth peer name spare1
-                 link set spare0 up
-                 link set spare1 up
-                 route add {} dev spare0
-                 route add default via {} dev {} table 77
-                 rule add fwmark 7 lookup 77",
-                    lab.plan.client.subnet, side.gateway, side.interface
-                ),
-            );
-            shell::nft(
-                &lab.task,
-                &format!(
-                    "add table ip marks
-                 add chain ip marks out {{ type route hook output priority -150; }}
-                 add rule ip marks out tcp sport {} meta mark set 7",
-                    lab.plan.port
-                ),
-            );
-            shell::sysctl(
-                &lab.task,
-                &format!("ipv4/conf/{}/rp_filter", side.interface.replace('/', ".")),
-                "2",
-            );
-        },
+        before: |lab| filter_loosely(lab, lab.plan.client.subnet),
         ..HEALTHY
     };
 }

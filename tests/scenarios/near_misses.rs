@@ -175,7 +175,7 @@ rows! {
 
     /// The same with clients of the nodes' own addresses: it may be a deregistration, whose clients go on for a while.
     all_nodes_stop_and_clients_of_their_addresses_go_on => Row {
-        near: &[Code::ProbesStopped],
+        near: &[Code::ProbesStopped, Code::ProbesWithdrawn],
         clients: ClientPath::Translated,
         after: Some(|lab| {
             lab.stop_probes_at_node(0);

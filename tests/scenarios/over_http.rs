@@ -22,6 +22,7 @@ const SHORT: Duration = Duration::from_millis(150);
 
 rows! {
     the_security_group_never_let_one_node_in [ipv6] => Row {
+        near: &[Code::NothingArrives],
         speech: Speech::Http,
         ..absence::the_security_group_never_let_one_node_in::ROW
     };

@@ -7,9 +7,9 @@ use lab::{nlb::Belief, shell, topology::Topology};
 
 use crate::{
     expected::Expected,
-    more_near_misses::{send_as_stranger, stranger},
     row::{ClientPath, HEALTHY, Row, rows},
     shared_faults::wait_until_both_are_known,
+    strangers::{send_as_stranger, stranger},
 };
 
 /// What the task answers to these is led through a table of its own.

@@ -33,6 +33,7 @@ fn of_clients(code: &'static str, confidence: &'static str, plan: &Plan) -> Expe
 
 rows! {
     the_security_group_never_let_one_node_in [ipv4] => Row {
+        near: &[Code::NothingArrives],
         before: |lab| lab.block_towards_task(&[lab.plan.node(0)]),
         expected: |plan| vec![
             Expected::fault("probes_missing", "inferred", "nlb_undecided", [plan.node(0).to_string()]),

@@ -26,6 +26,7 @@ use crate::{
     expected::{Expected, wait_verdict},
     matrix,
     row::{ClientPath, HEALTHY, Kind, PATIENCE, Row, UNHEALTHY, nodes, recording, rows},
+    strangers::{hits, send_as_stranger, stranger},
     turns,
 };
 
@@ -88,16 +89,45 @@ fn checksums(row: &Row, family: Family, every: u64, times: u32) {
     let mut others =
         ended.lines.iter().filter(|line| line["severity"] == "fault" && line["confidence"] != "suspected");
     assert!(others.all(|line| fault && line["code"] == "bad_checksum"), "{}", ended.text);
-    matrix::keep_by_hand(row, &ended.lines);
+    matrix::keep_by_hand(row, plan, &ended.lines);
 }
 
 /// One SYN in a few.
-pub const CHECKSUMS_ARE_WRONG: Row = Row { verdict: "fault", ..HEALTHY };
+pub const CHECKSUMS_ARE_WRONG: Row = Row {
+    expected: |plan| vec![Expected::of_clients("bad_checksum", "proven", plan)],
+    verdict: "fault",
+    ..HEALTHY
+};
 /// The same over HTTP, with the node's address.
-pub const CHECKSUMS_OF_A_NODE_ARE_WRONG: Row =
-    Row { speech: Speech::Http, clients: ClientPath::Translated, ..CHECKSUMS_ARE_WRONG };
+pub const CHECKSUMS_OF_A_NODE_ARE_WRONG: Row = Row {
+    clients: ClientPath::Translated,
+    speech: Speech::Http,
+    expected: |plan| {
+        let node = [plan.node(0).to_string()];
+        let shared = Expected { sources: node.clone().into(), ..Expected::shared(plan) };
+        vec![Expected::fault("bad_checksum", "proven", "nlb_undecided", node), shared]
+    },
+    ..CHECKSUMS_ARE_WRONG
+};
 /// Fewer than one in a hundred, also of what an emulated machine sends within a window.
-pub const A_CHECKSUM_IS_WRONG: Row = Row { near: &[Code::BadChecksum], ..HEALTHY };
+pub const A_CHECKSUM_IS_WRONG: Row = Row {
+    near: &[Code::BadChecksum],
+    expected: |plan| {
+        vec![Expected { severity: "note", ..Expected::of_clients("bad_checksum", "proven", plan) }]
+    },
+    ..HEALTHY
+};
+
+/// The same over HTTP, with the node's address.
+pub const A_CHECKSUM_OF_A_NODE_IS_WRONG: Row = Row {
+    clients: ClientPath::Translated,
+    speech: Speech::Http,
+    expected: |plan| {
+        let note = |finding| Expected { severity: "note", ..finding };
+        (CHECKSUMS_OF_A_NODE_ARE_WRONG.expected)(plan).into_iter().map(note).collect()
+    },
+    ..A_CHECKSUM_IS_WRONG
+};
 
 #[test]
 pub fn checksums_are_wrong_ipv4() {
@@ -116,7 +146,7 @@ pub fn a_checksum_is_wrong_now_and_then_ipv4() {
 
 #[test]
 pub fn a_checksum_is_wrong_now_and_then_ipv6() {
-    checksums(&A_CHECKSUM_IS_WRONG, Family::V6, 300, 3);
+    checksums(&A_CHECKSUM_OF_A_NODE_IS_WRONG, Family::V6, 300, 3);
 }
 
 /// Other packets for a while: on an interface that receives nothing, nothing is missed.
@@ -156,11 +186,15 @@ rows! {
     a_policy_of_the_host_is_about_others => Row {
         near: &[Code::HostDrop],
         after: Some(|lab| {
-            let nobody = match lab.plan.family {
-                Family::V4 => "192.0.2.99",
-                Family::V6 => "2001:db8::9999:9999",
-            };
-            refuse_by_policy(lab, &[nobody.parse().expect("an address")]);
+            let (family, stranger) = (lab.plan.family.nft(), stranger(lab.plan.family));
+            refuse_by_policy(lab, &[stranger]);
+            lab.firewall("input", &format!("{family} saddr {stranger} counter"));
+            lab.firewall("output", &format!("{family} daddr {stranger} counter"));
+            send_as_stranger(lab, 5);
+            assert_eq!(hits(lab, "input"), 5, "they have to get past every rule");
+            // An answer would be on its way by then.
+            sleep(Duration::from_millis(100) * wait::pace());
+            assert_eq!(hits(lab, "output"), 0, "the policy has to drop them");
         }),
         ..HEALTHY
     };

@@ -111,6 +111,12 @@ rows! {
         ..HEALTHY
     };
 
+    /// The master, which has the listener, too, goes on and has nothing to do.
+    the_workers_of_nginx_are_stopped_where_they_stand => Row {
+        nginx: |plan| Some(Site { workers: 2, ..site(plan) }),
+        ..nginx_is_stopped_where_it_stands::ROW
+    };
+
     nginx_offers_tls_that_the_health_check_does_not_speak => Row {
         nginx: |plan| Some(tls(plan, "TLSv1.3")),
         clients: ClientPath::Elsewhere,

@@ -164,7 +164,7 @@ rows! {
 
     /// The near miss: one port serves both. Health checks that hide in TLS behind clients' addresses may be missing.
     nginx_serves_tls_and_plain_http_on_one_port [ipv4] => Row {
-        near: &[Code::TlsMismatch],
+        near: &[Code::TlsMismatch, Code::ProbesMissing],
         speech: Speech::Https,
         nginx: |plan| {
             let mut site = Site::tls(plan.task.address(), plan.port, "TLSv1.2 TLSv1.3");

@@ -114,6 +114,12 @@ impl App {
         self.employ();
     }
 
+    /// The same, and the new ones answer so.
+    pub fn answer(&mut self, answer: Answer) {
+        self.listen.answer = answer;
+        self.restart();
+    }
+
     /// Nobody accepts any more; the listener stays.
     pub fn freeze(&mut self) {
         self.dismiss();

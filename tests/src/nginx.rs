@@ -1,6 +1,6 @@
 //! nginx as the application, with a configuration written for each scenario.
 //!
-//! One process without workers of its own: a worker would outlive a master that is killed.
+//! One process, or a master with workers in a process namespace of their own: a worker would outlive a master that is killed.
 
 use std::{
     fs,
@@ -32,13 +32,15 @@ pub struct Site {
     pub server: String,
     /// What `/`, the path of the health check, does.
     pub health: String,
+    /// So many workers, and a master; with none it is one process.
+    pub workers: u32,
 }
 
 impl Site {
     /// Answers everything with 200, on this address and port.
     pub fn on(address: IpAddr, port: u16) -> Self {
         let on = SocketAddr::new(address, port);
-        Self { on, listen: "", server: String::new(), health: "return 200 ok;".to_owned() }
+        Self { on, listen: "", server: String::new(), health: "return 200 ok;".to_owned(), workers: 0 }
     }
 
     /// Only TLS, of these versions.
@@ -56,9 +58,14 @@ impl Site {
             .iter()
             .map(|kind| format!("    {kind}_temp_path {directory}/{kind};\n"))
             .collect();
+        let processes = match self.workers {
+            0 => "master_process off;".to_owned(),
+            // The directory is root's.
+            count => format!("worker_processes {count};\nuser root;"),
+        };
         format!(
             "daemon off;
-master_process off;
+{processes}
 pid {directory}/pid;
 error_log {directory}/error.log info;
 events {{}}
@@ -84,6 +91,7 @@ http {{
 pub struct Nginx {
     child: Child,
     directory: PathBuf,
+    has_workers: bool,
 }
 
 impl Nginx {
@@ -103,10 +111,17 @@ impl Nginx {
         }
         let configuration = directory.join("nginx.conf");
         fs::write(&configuration, site.text(&directory)).expect("writing the configuration of nginx");
-        let mut command = Command::new(program());
+        let has_workers = site.workers > 0;
+        let mut command = if has_workers {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--kill-child=KILL"]).arg(program());
+            command
+        } else {
+            Command::new(program())
+        };
         command.arg("-p").arg(&directory).arg("-c").arg(&configuration);
         command.args(["-e", "stderr"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut nginx = Self { child: namespace.spawn(&mut command), directory };
+        let mut nginx = Self { child: namespace.spawn(&mut command), directory, has_workers };
         let limit = Duration::from_millis(200) * wait::pace();
         wait::until("nginx to listen", Duration::from_secs(20), || {
             let ended = nginx.child.try_wait().expect("asking for the state of nginx");
@@ -121,19 +136,64 @@ impl Nginx {
         fs::read_to_string(self.directory.join("error.log")).unwrap_or_default()
     }
 
-    /// Stops it where it stands: it listens on and accepts nothing.
+    /// Stops whoever accepts where it stands, its workers and not the master if it has any: it listens on and accepts nothing.
     ///
     /// # Panics
     ///
     /// When it is gone.
     pub fn freeze(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("stopping nginx");
+        if self.has_workers {
+            let workers = children(self.master());
+            assert!(!workers.is_empty(), "nginx has no workers");
+            workers.into_iter().for_each(|worker| signal(worker, Signal::STOP));
+        } else {
+            signal(Pid::from_child(&self.child), Signal::STOP);
+        }
     }
+
+    /// Puts new workers in the place of the old ones, which finish what they began.
+    ///
+    /// # Panics
+    ///
+    /// When it has none, or none come.
+    pub fn reload(&self) {
+        let master = self.master();
+        let old = children(master);
+        signal(master, Signal::HUP);
+        wait::until("new workers of nginx", Duration::from_secs(20), || {
+            children(master).iter().any(|worker| !old.contains(worker))
+        });
+    }
+
+    /// The process that has the workers: the only one that `unshare` started.
+    fn master(&self) -> Pid {
+        assert!(self.has_workers, "this nginx is one process");
+        children(Pid::from_child(&self.child))[0]
+    }
+}
+
+fn signal(process: Pid, signal: Signal) {
+    kill_process(process, signal).unwrap_or_else(|error| panic!("sending {signal:?} to nginx: {error}"));
+}
+
+/// Processes that this one started and that are still there.
+fn children(parent: Pid) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").expect("listing processes");
+    let processes = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |process: &i32| {
+        // One that has ended meanwhile is nobody's.
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The parent comes second after the name, which may hold anything and ends with the last parenthesis.
+        let after = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().nth(1));
+        after.flatten().and_then(|field| field.parse().ok()) == Some(parent.as_raw_nonzero().get())
+    };
+    processes.filter(is_child).filter_map(Pid::from_raw).collect()
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Fails only when it has ended already, which is what is wanted.
+        // Fails only when it has ended already, which is what is wanted. What `unshare` started dies with it, and workers with their
+        // master, the first process of their namespace.
         let _ended_already = self.child.kill();
         let _reaped_already = self.child.wait();
         if let Err(error) = fs::remove_dir_all(&self.directory) {

@@ -62,6 +62,8 @@ pub struct Record {
     pub passed: u64,
     /// Probes failed.
     pub failed: u64,
+    /// The longest time from the beginning of one probe to that of the next.
+    pub longest_pause: Duration,
     /// What it thinks.
     pub belief: Belief,
     in_a_row: u32,
@@ -89,7 +91,14 @@ impl Node {
         check: Check,
         habits: Habits,
     ) -> Self {
-        let record = Record { sent: 0, passed: 0, failed: 0, belief: Belief::Initial, in_a_row: 0 };
+        let record = Record {
+            sent: 0,
+            passed: 0,
+            failed: 0,
+            longest_pause: Duration::ZERO,
+            belief: Belief::Initial,
+            in_a_row: 0,
+        };
         let record = Arc::new(Mutex::new(record));
         let stopped = Arc::new(AtomicBool::new(false));
         let worker = {
@@ -154,8 +163,15 @@ fn probe_until(
 ) {
     let mut draw = fastrand::Rng::new();
     let mut begin = Instant::now();
+    let mut latest = None;
     while !stopped.load(Ordering::Relaxed) {
-        lock(record).sent += 1;
+        {
+            let mut record = lock(record);
+            record.sent += 1;
+            let pause = latest.map_or(Duration::ZERO, |latest: Instant| latest.elapsed());
+            record.longest_pause = record.longest_pause.max(pause);
+            latest = Some(Instant::now());
+        }
         let passed = probe(address, target, &check, &habits);
         lock(record).take_in(passed, &check);
         begin += check.interval;
@@ -212,7 +228,14 @@ mod tests {
             unhealthy_threshold: 2,
             healthy_threshold: 3,
         };
-        let mut record = Record { sent: 0, passed: 0, failed: 0, belief: Belief::Initial, in_a_row: 0 };
+        let mut record = Record {
+            sent: 0,
+            passed: 0,
+            failed: 0,
+            longest_pause: Duration::ZERO,
+            belief: Belief::Initial,
+            in_a_row: 0,
+        };
         let mut story = |passed: &[bool]| {
             for passed in passed {
                 record.take_in(*passed, &check);

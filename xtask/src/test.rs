@@ -33,6 +33,7 @@ const NOT_EVERYDAY: &[&str] = &[
     "proxied::",
     "rhythm::",
     "safety::",
+    "shared_near_misses::",
     "translated::",
 ];
 

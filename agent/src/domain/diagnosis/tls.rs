@@ -1,6 +1,7 @@
 //! TLS that does not come about. Who begins it is hidden, health check or client.
 
 use crate::domain::{
+    class::SourceClass,
     diagnosis::{
         Case, Group, Hit, list,
         served::{is_examined, is_rare, served},
@@ -61,8 +62,11 @@ fn handshake_refused(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
         return None;
     }
     let tally = sum(&those_hit(case, group, &hit), |track| case.recent(track));
-    // Clients of every kind come through the same node: where most agree, it may be theirs that are refused.
-    let confidence = if hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
+    // Clients of every kind come through the same node: where most agree, it may be theirs that are refused. Health checks are all
+    // alike: the first that is refused tells, whatever agreed before.
+    let is_alike = group.class == SourceClass::NlbProbe;
+    let confidence =
+        if is_alike || hit.failed * 2 >= hit.of { Confidence::Inferred } else { Confidence::Suspected };
     let description = alert(tally.answers.tls_alert);
     let summary = format!(
         "{} of {} {} from {} refused with TLS alert {description} in {} s",

@@ -180,3 +180,25 @@ fn a_port_that_serves_tls_and_plain_http_has_no_mismatch() {
     story.after(Duration::from_millis(400));
     assert!(!is_mismatch(&story), "a handshake that has just begun");
 }
+
+/// Handshakes of a node that go on, one every five seconds, and one that is refused in the end; what is said of it.
+fn refused_in_the_end(mut story: Story) -> Vec<Confidence> {
+    story.pass(41, |story, second| {
+        if second.is_multiple_of(5) {
+            pass_handshake(story, NODE_A);
+            if second == 40 {
+                refused(story.tally(NODE_A));
+            } else {
+                gone_on(story.tally(NODE_A));
+            }
+        }
+    });
+    let told = story.findings().into_iter().filter(|finding| finding.code == Code::TlsMismatch);
+    told.map(|finding| finding.confidence).collect()
+}
+
+#[test]
+fn the_first_health_check_that_is_refused_tells_and_a_handshake_that_may_be_a_client_s_does_not() {
+    assert_eq!(refused_in_the_end(Story::new()), [Confidence::Inferred]);
+    assert_eq!(refused_in_the_end(shared()), [Confidence::Suspected]);
+}
