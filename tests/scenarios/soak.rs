@@ -48,6 +48,9 @@ const RENAME_EVERY: usize = 4;
 /// What the agent may grow by between the second third and the last: what the allocator keeps, and the sources it got to know.
 const MAY_GROW_KIB: u64 = 512;
 
+/// Every so many faults it is shown how it goes.
+const SHOWN_EVERY: usize = 20;
+
 /// What befalls the target.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
@@ -119,7 +122,11 @@ fn soak(family: Family, long: Duration) {
     let mut app = Some(serve(&lab));
     let witness = Witness::new(&lab.task, family, &[a, b], plan.port);
     let mut agent = trace(&lab, &ecs);
-    let check = Check::every(Duration::from_millis(500) * wait::pace(), Speech::Http);
+    // Somewhere in an hour a machine stands still for half a second: that is no fault of anybody's here.
+    let check = Check {
+        timeout: Duration::from_secs(5),
+        ..Check::every(Duration::from_millis(500) * wait::pace(), Speech::Http)
+    };
     let probers = [0, 1].map(|at| Node::start(&lab.nodes[at], plan.node(at), plan.target(), check));
     let clients = Clients::start(&lab.client, &plan.client.addresses[..3], plan.target(), 200);
     let unruly = Unruly::start(&lab.client, plan.client.address(), plan.target(), plan.target(), 60);
@@ -138,6 +145,9 @@ fn soak(family: Family, long: Duration) {
         let trouble = Trouble::ALL[step % Trouble::ALL.len()];
         go_through(&lab, &mut agent, &mut app, trouble);
         samples.push(Usage::of(agent.id()));
+        if step % SHOWN_EVERY == 0 {
+            eprintln!("{:>5.0?} {step:>4} faults {:?}", began.elapsed(), samples.last());
+        }
     }
     let took = began.elapsed();
     let record = probers.map(Node::stop);
