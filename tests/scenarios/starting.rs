@@ -47,11 +47,17 @@ fn starts(row: &Row, family: Family) -> Vec<Value> {
     let mut agent = Agent::trace(&lab.task, &[words(&arguments), recording()].concat());
     let check = Check::every(interval, row.speech);
     let node = Node::start(&lab.nodes[0], plan.node(0), plan.target(), check);
-    let clients = (row.clients == ClientPath::Translated)
-        .then(|| Clients::start(&lab.client, &plan.client.addresses, (plan.node(0), plan.port).into(), 20));
+    let come = || {
+        let target = (plan.node(0), plan.port).into();
+        (row.clients == ClientPath::Translated)
+            .then(|| Clients::start(&lab.client, &plan.client.addresses, target, 20))
+    };
+    let mut clients = come();
     wait::until("two of its probes", PATIENCE, || node.record().sent >= 2);
     let late = is_late.then(|| {
         agent.wait_for("the refusal", PATIENCE, |line| line["code"] == "no_listener");
+        // Whoever is served first ends it, and clients come more often than the agent looks.
+        drop(clients.take());
         start_app()
     });
     let at_fault = is_late.then(|| {
@@ -59,6 +65,7 @@ fn starts(row: &Row, family: Family) -> Vec<Value> {
             line["code"] == "slow_start" && line["severity"] == "fault"
         });
         wait_verdict(&mut agent, "fault");
+        clients = come();
         agent.lines().to_vec()
     });
     wait_verdict(&mut agent, "healthy");
