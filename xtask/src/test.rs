@@ -16,7 +16,7 @@ const THREADS: &str = "--test-threads";
 const ROWS_AT_A_TIME: usize = 6;
 
 /// So many rows may fail beside others and pass alone. More than that is no crowded machine.
-const ALONE: usize = 4;
+const ALONE: usize = 5;
 
 /// Modules of rows that only `--all` runs: what takes every CPU, what takes long because it is about time, and near misses of near
 /// misses. Two fifths of the time of all rows.
