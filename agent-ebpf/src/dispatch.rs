@@ -10,6 +10,8 @@ mod kernel;
 #[allow(dead_code, reason = "the targets' programs read packets")]
 mod read;
 mod target;
+#[allow(dead_code, reason = "the targets' programs read members of known types")]
+mod word;
 
 use agent_common::config::SEATS;
 use aya_ebpf::{

@@ -4,10 +4,7 @@ use core::mem::MaybeUninit;
 
 use agent_common::packet::Address;
 
-use crate::{
-    read::{Kernel, Word},
-    target::fact,
-};
+use crate::{read::Kernel, target::fact, word::Word};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;

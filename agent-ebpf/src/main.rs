@@ -1,7 +1,7 @@
 //! The programs. They only observe: every tc program returns "next", nothing is dropped, changed or redirected.
 //!
-//! One file per hook; `maps/` holds what they write, each map behind functions of its own file; `read.rs` is the
-//! only place that turns an offset into a pointer.
+//! One file per hook; `maps/` holds what they write, each map behind functions of its own file; `read.rs` and
+//! `word.rs` are the only places that turn an offset into a pointer.
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -21,6 +21,7 @@ mod source;
 mod state;
 mod target;
 mod typed;
+mod word;
 
 use aya_ebpf::{
     bindings::__sk_buff,

@@ -3,8 +3,8 @@
 
 use crate::{
     kernel::{Fields, Packet},
-    read::{Typed, Word},
     target::fact,
+    word::{Typed, Word},
 };
 
 /// A `struct sk_buff`.
