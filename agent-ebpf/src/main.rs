@@ -36,6 +36,7 @@ const NEXT: i32 = -1;
 /// Counts inbound SYNs, and looks at what connections from the NLB's nodes begin with. The name shows in `tc filter show` and
 /// `bpftool net`, and is how a stale filter is recognised.
 #[classifier]
+#[inline(always)]
 pub fn hct_ingress(context: TcContext) -> i32 {
     ingress::count::<true>(&context);
     NEXT
@@ -43,6 +44,7 @@ pub fn hct_ingress(context: TcContext) -> i32 {
 
 /// Counts inbound SYNs only, where the kernel refuses the one that looks, too.
 #[classifier]
+#[inline(always)]
 pub fn hct_ingress_syn(context: TcContext) -> i32 {
     ingress::count::<false>(&context);
     NEXT
@@ -50,6 +52,7 @@ pub fn hct_ingress_syn(context: TcContext) -> i32 {
 
 /// Counts outbound SYN-ACKs and the RSTs that refuse a SYN, and looks at how connections from the NLB's nodes are answered.
 #[classifier]
+#[inline(always)]
 pub fn hct_egress(context: TcContext) -> i32 {
     egress::count::<true>(&context);
     NEXT
@@ -57,6 +60,7 @@ pub fn hct_egress(context: TcContext) -> i32 {
 
 /// Counts outbound SYN-ACKs and refusals only, where the kernel refuses the one that looks, too.
 #[classifier]
+#[inline(always)]
 pub fn hct_egress_syn(context: TcContext) -> i32 {
     egress::count::<false>(&context);
     NEXT

@@ -25,26 +25,39 @@ pub struct Front<const WIDTH: usize>(usize);
 /// Loads an unaligned big-endian value with a single instruction. A Rust read of an unaligned integer becomes one
 /// load per byte on this target; the kernel allows the wide load on every architecture this builds for.
 macro_rules! load {
-    ($pointer:expr, $kind:ty, $width:literal) => {{
+    ($pointer:expr, $offset:expr, $kind:ty, $width:literal) => {{
         #[cfg(target_arch = "bpf")]
         {
             let value: u64;
-            // SAFETY: the caller compared the pointer and the width with the end of the packet, which the verifier
-            // checks again; the instruction only reads.
+            // SAFETY: the caller compared the pointer, the offset and the width with the end of the packet, which the
+            // verifier checks again; the instruction only reads, and leaves zero above what it read.
             unsafe {
                 core::arch::asm!(
-                    concat!("{value} = *(", $width, " *)({pointer} + 0)"),
+                    concat!("{value} = *(", $width, " *)({pointer} + {offset})"),
                     value = out(reg) value,
                     pointer = in(reg) $pointer,
+                    offset = const $offset,
                     options(pure, readonly, nostack),
                 );
+                core::hint::assert_unchecked(value <= <$kind>::MAX as u64);
             }
             <$kind>::from_be(value as $kind)
         }
         #[cfg(not(target_arch = "bpf"))]
-        // SAFETY: the caller compared the pointer and the width with the end of the packet.
-        <$kind>::from_be(unsafe { core::ptr::read_unaligned($pointer as *const $kind) })
+        // SAFETY: the caller compared the pointer, the offset and the width with the end of the packet.
+        <$kind>::from_be(unsafe { core::ptr::read_unaligned(($pointer + $offset) as *const $kind) })
     }};
+}
+
+/// The same at an offset that the compiler knows: one of these is part of the instruction, where any other is added to the
+/// pointer first.
+macro_rules! load_known {
+    ($pointer:expr, $offset:expr, $kind:ty, $width:literal, $($known:literal)+) => {
+        match $offset {
+            $($known => load!($pointer, $known, $kind, $width),)+
+            other => load!($pointer + other, 0, $kind, $width),
+        }
+    };
 }
 
 impl Linear {
@@ -84,15 +97,15 @@ fn behind<const WIDTH: usize>(pointer: usize) -> usize {
 impl Bytes for Linear {
     #[inline(always)]
     fn u8_at(&self, offset: usize) -> Option<u8> {
-        self.at::<1>(offset).map(|pointer| load!(pointer, u8, "u8"))
+        self.at::<1>(offset).map(|pointer| load!(pointer, 0, u8, "u8"))
     }
     #[inline(always)]
     fn u16_at(&self, offset: usize) -> Option<u16> {
-        self.at::<2>(offset).map(|pointer| load!(pointer, u16, "u16"))
+        self.at::<2>(offset).map(|pointer| load!(pointer, 0, u16, "u16"))
     }
     #[inline(always)]
     fn u32_at(&self, offset: usize) -> Option<u32> {
-        self.at::<4>(offset).map(|pointer| load!(pointer, u32, "u32"))
+        self.at::<4>(offset).map(|pointer| load!(pointer, 0, u32, "u32"))
     }
     #[inline(always)]
     fn blurred(&self, offset: usize) -> Option<usize> {
@@ -101,25 +114,32 @@ impl Bytes for Linear {
 }
 
 impl<const WIDTH: usize> Front<WIDTH> {
-    /// Where so many bytes at an offset begin, if they lie in it. Where the offset is constant, the compiler knows.
+    /// Whether so many bytes at an offset lie in it. Where the offset is constant, the compiler knows.
     #[inline(always)]
-    fn at(&self, offset: usize, width: usize) -> Option<usize> {
-        if offset + width > WIDTH { None } else { Some(self.0 + offset) }
+    const fn holds(&self, offset: usize, width: usize) -> bool {
+        offset + width <= WIDTH
     }
 }
 
 impl<const WIDTH: usize> Bytes for Front<WIDTH> {
     #[inline(always)]
     fn u8_at(&self, offset: usize) -> Option<u8> {
-        self.at(offset, 1).map(|pointer| load!(pointer, u8, "u8"))
+        // SAFETY: the byte lies in what was compared with the end of the packet.
+        if self.holds(offset, 1) { Some(unsafe { ((self.0 + offset) as *const u8).read() }) } else { None }
     }
     #[inline(always)]
     fn u16_at(&self, offset: usize) -> Option<u16> {
-        self.at(offset, 2).map(|pointer| load!(pointer, u16, "u16"))
+        if !self.holds(offset, 2) {
+            return None;
+        }
+        Some(load_known!(self.0, offset, u16, "u16", 12 16 18 20 34 36 54 56))
     }
     #[inline(always)]
     fn u32_at(&self, offset: usize) -> Option<u32> {
-        self.at(offset, 4).map(|pointer| load!(pointer, u32, "u32"))
+        if !self.holds(offset, 4) {
+            return None;
+        }
+        Some(load_known!(self.0, offset, u32, "u32", 22 26 30 34 38 42 46 50 58))
     }
 }
 
