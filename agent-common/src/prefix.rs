@@ -37,6 +37,15 @@ pub struct SlotRule {
 
 const _: () = assert!(size_of::<SlotRule>() == 12);
 
+/// What is found for one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is counted.
+    pub slot: u32,
+    /// As in [`SlotRule::flags`].
+    pub flags: u32,
+}
+
 /// An IPv6 prefix, as four words in host order, most significant first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,10 +102,10 @@ impl SlotRule {
     /// The rule of a source that nothing names.
     pub const OTHER: Self = Self { slot: OTHER_SLOT, host_mask: 0, flags: REMEMBER };
 
-    /// The slot of an address whose lowest 32 bits (host order) are `low`.
+    /// What it says of an address whose lowest 32 bits (host order) are `low`.
     #[inline(always)]
-    pub fn slot_of(&self, low: u32) -> u32 {
-        self.slot.wrapping_add(low & self.host_mask)
+    pub fn of(&self, low: u32) -> Found {
+        Found { slot: self.slot.wrapping_add(low & self.host_mask), flags: self.flags }
     }
 }
 
@@ -119,8 +128,8 @@ mod tests {
         let wide = [u32::MAX, u32::MAX, u32::MAX, 0xffff_ff00];
         table.entries[1] = Prefix6 { network: [0xfd00_0001, 0, 0, 0], mask: wide, rule: rule(10, 0xff) };
         table.count = 2;
-        assert_eq!(table.rule(&NETWORK).slot_of(0x17), 3);
-        assert_eq!(table.rule(&[0xfd00_0001, 0, 0, 0x18]).slot_of(0x18), 10 + 0x18);
+        assert_eq!(table.rule(&NETWORK).of(0x17).slot, 3);
+        assert_eq!(table.rule(&[0xfd00_0001, 0, 0, 0x18]).of(0x18).slot, 10 + 0x18);
         assert_eq!(table.rule(&[0xfd00_0001, 0, 1, 0x17]), SlotRule::OTHER);
     }
 

@@ -5,7 +5,7 @@
 use agent_common::{
     answer::{Answer, recognise},
     packet,
-    prefix::LOOK_AT_OPENINGS,
+    prefix::{Found, LOOK_AT_OPENINGS},
 };
 use aya_ebpf::programs::TcContext;
 
@@ -33,11 +33,10 @@ pub fn look(context: &TcContext) -> Option<()> {
     let (port, peer_port) = found.ports(&bytes)?;
     let port_index = ports::on_wire(port)?;
     let address = found.destination(&bytes)?;
-    let rule = source::rule(&address);
-    if rule.flags & LOOK_AT_OPENINGS == 0 {
+    let Found { slot, flags } = source::find(&address);
+    if flags & LOOK_AT_OPENINGS == 0 {
         return None;
     }
-    let slot = rule.slot_of(address.low());
     match recognise(&Paged(context), payload) {
         Answer::Http(status) => {
             tallies::add_http_answer(slot, port_index, status);

@@ -3,7 +3,7 @@
 
 use agent_common::{
     packet::{self, Address, Bytes, Location},
-    prefix::{HUNT_STRAYS, REMEMBER},
+    prefix::{Found, HUNT_STRAYS, REMEMBER},
 };
 use aya_ebpf::programs::TcContext;
 
@@ -66,16 +66,15 @@ pub fn count<const LOOK: bool>(context: &TcContext) {
         }
         return;
     }
-    let rule = source::rule(&address);
-    let slot = rule.slot_of(address.low());
+    let Found { slot, flags } = source::find(&address);
     if port_index == UNWATCHED {
-        if rule.flags & HUNT_STRAYS != 0 {
+        if flags & HUNT_STRAYS != 0 {
             strays::add(slot, port, sequence);
         }
         return;
     }
     tallies::add_arrived(slot, port_index);
-    if rule.flags & REMEMBER != 0 {
+    if flags & REMEMBER != 0 {
         recent::remember(&address, slot, port_index);
     }
 }

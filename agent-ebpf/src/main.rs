@@ -8,6 +8,7 @@
 
 mod answer;
 mod atomic;
+mod bound;
 mod drop;
 mod egress;
 mod ingress;

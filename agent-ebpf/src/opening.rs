@@ -6,7 +6,7 @@
 use agent_common::{
     opening::{Opening, SHORTEST, recognise},
     packet::{self, Address},
-    prefix::{LOOK_AT_OPENINGS, OTHER_SLOT},
+    prefix::{Found, LOOK_AT_OPENINGS, OTHER_SLOT},
     tally::ConnectionKey,
 };
 use aya_ebpf::programs::TcContext;
@@ -29,10 +29,10 @@ pub fn look(context: &TcContext) -> Option<()> {
     let port_index = ports::on_wire(port)?;
     let address = found.source(&bytes)?;
     let payload = found.payload(&bytes)?;
-    let rule = source::rule(&address);
+    let Found { slot, flags } = source::find(&address);
     let learns = control::learns();
-    let may_be_learned = learns && rule.slot == OTHER_SLOT;
-    if rule.flags & LOOK_AT_OPENINGS == 0 && !may_be_learned {
+    let may_be_learned = learns && slot == OTHER_SLOT;
+    if flags & LOOK_AT_OPENINGS == 0 && !may_be_learned {
         return None;
     }
     let (head, length) = scratch::load::<SHORTEST>(context, payload)?;
@@ -40,7 +40,6 @@ pub fn look(context: &TcContext) -> Option<()> {
     if learns && matches!(opening, Opening::Probe | Opening::ProxiedProbe { .. }) {
         checkers::said(&address, port_index);
     }
-    let slot = rule.slot_of(address.low());
     // One place that remembers: the verifier follows each copy of it by itself.
     let asks = match opening {
         Opening::Probe => true,

@@ -2,14 +2,24 @@
 
 use agent_common::{
     prefix::{PrefixTable, SlotRule},
-    strides::{Entry, Node},
+    strides::{ALL_NEAR_NODES, Entry, NODE_ENTRIES, NearNodes, Node},
 };
 use aya_ebpf::{
+    Global,
     btf_maps::{Array, LpmTrie, lpm_trie::Key},
     macros::btf_map,
 };
 
-/// The nodes of two tables: userspace writes those of the one that is not in force, then switches. It sets the size.
+use crate::bound::bounded;
+
+/// The first nodes of two tables: userspace writes those of the one that is not in force, then switches. A global: its address is
+/// part of the program.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.nodes")]
+static NEAR: Global<NearNodes> =
+    Global::new(NearNodes { nodes: [Node::filled(Entry::NONE); ALL_NEAR_NODES as usize] });
+
+/// Tables that take more have their nodes here, in the same way. Userspace sets the size.
 #[btf_map]
 static NODES: Array<Node, 2> = Array::new();
 
@@ -24,10 +34,23 @@ static TRIE4: LpmTrie<[u8; 4], Entry, 1> = LpmTrie::new();
 #[btf_map]
 static TRIE6: LpmTrie<[u8; 16], SlotRule, 1> = LpmTrie::new();
 
-/// A node of the search for an IPv4 source.
+const NEAR_MASK: usize = ALL_NEAR_NODES as usize * NODE_ENTRIES - 1;
+
+/// A step of the search for an IPv4 source among near nodes: the entry of a node for a byte.
 #[inline(always)]
-pub fn node(number: u32) -> Option<&'static Node> {
-    NODES.get(number)
+pub fn near(node: Entry, byte: u8) -> Entry {
+    let entries = (&raw const NEAR).cast::<Entry>();
+    let place = bounded::<NEAR_MASK>(node.place(byte));
+    // SAFETY: `Global` is a transparent wrapper around so many nodes of entries, and the place is less. Volatile, because
+    // userspace writes it.
+    unsafe { entries.add(place).read_volatile() }
+}
+
+/// The same among the others.
+#[inline(always)]
+pub fn far(node: Entry, byte: u8) -> Entry {
+    let node = NODES.get(node.node().wrapping_sub(ALL_NEAR_NODES));
+    node.map_or(Entry::OTHER, |node| node.entries[byte as usize])
 }
 
 /// The scanned table with this number.

@@ -39,7 +39,7 @@ fn words(address: Ipv6Addr) -> [u32; 4] {
 
 #[cfg(test)]
 mod tests {
-    use agent_common::prefix::PrefixTable;
+    use agent_common::{prefix::PrefixTable, strides::Entry};
 
     use super::*;
     use crate::{
@@ -60,8 +60,8 @@ mod tests {
         let v4: Vec<_> = sources.iter().filter_map(prefix4).collect();
         let strides = Strides::build(&v4, 0, 8).expect("room");
         let slot = |address: u32| {
-            let node = |number: u32| strides.nodes.get(number as usize);
-            strides.root.rule(address, node, |_| unreachable!("it is no trie")).slot_of(address)
+            let next = |node: Entry, byte: u8| strides.nodes[node.node() as usize].entries[usize::from(byte)];
+            strides.root.search(address, next).found().slot
         };
         let mut table = PrefixTable::EMPTY;
         for (index, prefix) in sources.iter().filter_map(prefix6).enumerate() {

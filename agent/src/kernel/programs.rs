@@ -51,7 +51,7 @@ pub struct Sizes {
     pub drops: u32,
     /// Connections that began like a health check and have not ended.
     pub probes: u32,
-    /// Nodes of the search for an IPv4 source, of both tables together.
+    /// Nodes of the search for an IPv4 source that are not near ones, of both tables together.
     pub nodes: u32,
     /// IPv4 prefixes in the trie, when there are too many nodes.
     pub trie4: u32,
@@ -126,7 +126,7 @@ impl Programs {
             .map_max_entries("PROBES", sizes.probes)
             .map_max_entries("SHARES", share_of(sizes.slots))
             .map_max_entries("SWEPT", share_of(sizes.slots))
-            .map_max_entries("NODES", sizes.nodes)
+            .map_max_entries("NODES", sizes.nodes.max(1))
             .map_max_entries("TRIE4", sizes.trie4.max(1))
             .map_max_entries("TRIE6", sizes.trie6.max(1))
             .map_max_entries("AYA_LOGS", if debugging { 1 << 17 } else { 1 << 12 })

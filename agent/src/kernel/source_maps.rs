@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use agent_common::{
     prefix::{IN_TRIE, PrefixTable, SCANNED_PREFIXES, SlotRule},
-    strides::{Entry, Node, Root},
+    strides::{ALL_NEAR_NODES, Entry, NEAR_NODES, NearNodes, Node, Root},
 };
 use aya::{
     Ebpf,
@@ -28,16 +28,20 @@ use crate::{
 /// learned later. A source takes up to three; what does not fit is looked up in the trie.
 const SPARE_NODES: u32 = 16;
 
-/// Nodes of both tables together.
+/// The global that holds the near nodes of both tables.
+const NEAR: &str = ".bss.nodes";
+
+/// Nodes of both tables together that are not near ones.
 pub fn nodes(sources: &SourceTable) -> u32 {
     let v4: Vec<_> = sources.iter().filter_map(prefix4).collect();
     // A table that is as large as this is no more than a few megabytes.
     let needed = Strides::build(&v4, 0, 4096).map_or(0, |strides| strides.nodes.len() as u32);
-    2 * (needed + SPARE_NODES)
+    if needed + SPARE_NODES <= NEAR_NODES { 0 } else { 2 * (needed + SPARE_NODES) }
 }
 
 /// The maps.
 pub struct SourceMaps {
+    near: Array<MapData, NearNodes>,
     nodes: Array<MapData, Node>,
     prefixes: Array<MapData, PrefixTable>,
     trie4: LpmTrie<MapData, [u8; 4], Entry>,
@@ -52,6 +56,7 @@ impl SourceMaps {
     /// When one is missing or of another kind.
     pub fn take(object: &mut Ebpf) -> Result<Self, MapAccessError> {
         Ok(Self {
+            near: take(object, NEAR)?,
             nodes: take(object, "NODES")?,
             prefixes: take(object, "PREFIXES")?,
             trie4: take(object, "TRIE4")?,
@@ -67,9 +72,14 @@ impl SourceMaps {
     pub fn write(&mut self, table: u32, sources: &SourceTable) -> Result<Root, MapAccessError> {
         self.write6(table, sources)?;
         let v4: Vec<_> = sources.iter().filter_map(prefix4).collect();
+        let near = table * NEAR_NODES;
+        if let Some(Strides { root, nodes }) = Strides::build(&v4, near, NEAR_NODES as usize) {
+            self.write_near(near, &nodes)?;
+            return Ok(root);
+        }
         let room = self.nodes.len() / 2;
         let first = table * room;
-        let Some(Strides { root, nodes }) = Strides::build(&v4, first, room as usize) else {
+        let Some(Strides { root, nodes }) = Strides::build(&v4, ALL_NEAR_NODES + first, room as usize) else {
             for (network, rule) in &v4 {
                 let key = Key::new(u32::from(network.prefix_len()), Ipv4Addr::octets(&network.network()));
                 // Tallies for more slots than an entry can name would not fit into the machine.
@@ -82,6 +92,14 @@ impl SourceMaps {
             self.nodes.set(number, node, 0).map_err(at("NODES"))?;
         }
         Ok(root)
+    }
+
+    /// Writes near nodes from a number on. The kernel takes a global as a whole: those of the table in force are written with what
+    /// they hold already.
+    fn write_near(&mut self, first: u32, nodes: &[Node]) -> Result<(), MapAccessError> {
+        let mut all = Box::new(self.near.get(&0, 0).map_err(at(NEAR))?);
+        all.nodes[first as usize..][..nodes.len()].copy_from_slice(nodes);
+        self.near.set(0, all.as_ref(), 0).map_err(at(NEAR))
     }
 
     fn write6(&mut self, table: u32, sources: &SourceTable) -> Result<(), MapAccessError> {
