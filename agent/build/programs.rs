@@ -40,15 +40,18 @@ pub fn build(name: &str, below: &str) -> Result<()> {
 }
 
 /// Takes out of every object in `OUT_DIR` what only debuggers read: nine tenths of its bytes, which the agent would carry
-/// and map. The loader and `bpftool` read `.BTF` and `.BTF.ext`.
+/// and map. The loader reads `.BTF`. Of `.BTF.ext`, the kernel shows which line of source an instruction is of, in `bpftool prog dump`
+/// and in what its verifier says: that is for who builds for debugging, not for half of what is left.
 fn strip_built() -> Result<()> {
     let directory = std::env::var("OUT_DIR").context("cargo sets OUT_DIR")?;
+    let with_lines = std::env::var("DEBUG").is_ok_and(|debug| debug != "false" && debug != "0");
     for entry in fs::read_dir(&directory).with_context(|| format!("reading {directory}"))? {
         let path = entry?.path();
         if path.is_file() {
             let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
             if bytes.starts_with(b"\x7fELF") {
-                let stripped = strip(&bytes).with_context(|| format!("stripping {}", path.display()))?;
+                let stripped =
+                    strip(&bytes, with_lines).with_context(|| format!("stripping {}", path.display()))?;
                 fs::write(&path, stripped).with_context(|| format!("writing {}", path.display()))?;
             }
         }
@@ -56,11 +59,12 @@ fn strip_built() -> Result<()> {
     Ok(())
 }
 
-fn strip(object: &[u8]) -> Result<Vec<u8>> {
+fn strip(object: &[u8], with_lines: bool) -> Result<Vec<u8>> {
     let mut builder = object::build::elf::Builder::read(object)?;
     for section in &mut builder.sections {
         let name = section.name.as_slice();
         section.delete |= name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+        section.delete |= !with_lines && matches!(name, b".BTF.ext" | b".rel.BTF.ext");
     }
     // LLVM keeps the names of sections among those of symbols; the writer here does not.
     let names = builder.sections.add();
