@@ -16,8 +16,17 @@ pub const PORT_TRANSLATED: u8 = 0x80;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct PortTable {
-    /// One entry per port number.
+    /// One entry per port number as two bytes of the wire make it on this host ([`Self::place`]): the programs take them as they
+    /// come, and swap none.
     pub entries: [u8; 65536],
+}
+
+impl PortTable {
+    /// Where the entry of a port is.
+    #[inline(always)]
+    pub const fn place(port: u16) -> usize {
+        port.to_be() as usize
+    }
 }
 
 const _: () = assert!(size_of::<PortTable>() == 65536);

@@ -243,16 +243,6 @@ impl Location {
         Some(self.tcp + (bytes.u8_at(self.tcp + 12)? >> 4 << 2) as usize)
     }
 
-    /// Whether something follows the TCP header, by the lengths in the headers. A length of zero is one that has no room for its
-    /// number (BIG TCP).
-    #[inline(always)]
-    pub fn carries_data<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<bool> {
-        let payload = self.payload(bytes)?;
-        let (fixed, length) =
-            if self.ipv6 { (40, bytes.u16_at(self.ip + 4)?) } else { (0, bytes.u16_at(self.ip + 2)?) };
-        Some(length == 0 || self.ip + fixed + length as usize > payload)
-    }
-
     /// Source and destination port.
     #[inline(always)]
     pub fn ports<B: Bytes + ?Sized>(&self, bytes: &B) -> Option<(u16, u16)> {

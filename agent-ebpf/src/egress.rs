@@ -45,27 +45,26 @@ pub fn count<const LOOK: bool>(context: &TcContext) {
 
 impl Sight for Seen {
     #[inline(always)]
-    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
+    fn find<B: Bytes>(bytes: &B, length: usize) -> Option<Option<Self>> {
         let Some(found) = packet::find_tcp(bytes, fact!(link_header_bytes) as usize) else {
             return unreachable(bytes).map(Some);
         };
-        Self::look(bytes, found.blurred(bytes)?)
+        Self::look(bytes, found.blurred(bytes)?, length)
     }
 
     #[inline(always)]
-    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
+    fn look<B: Bytes>(bytes: &B, found: Location, length: usize) -> Option<Option<Self>> {
         let tcp_flags = found.flags(bytes)?;
-        let is_synack = packet::is_syn_ack(tcp_flags);
-        let is_segment = packet::is_segment(tcp_flags);
-        if !is_synack && !is_segment && !packet::is_reset_ack(tcp_flags) {
-            return Some(None);
-        }
         let (port, _) = found.ports(bytes)?;
         let Some(port_index) = ports::on_wire(port) else {
             return Some(None);
         };
-        let is_of_interest =
-            if is_segment { found.carries_data(bytes)? } else { is_synack || found.sequence(bytes)? == 0 };
+        let (is_synack, is_segment) = (packet::is_syn_ack(tcp_flags), packet::is_segment(tcp_flags));
+        let is_of_interest = if is_segment {
+            found.payload(bytes)? < length
+        } else {
+            is_synack || (packet::is_reset_ack(tcp_flags) && found.sequence(bytes)? == 0)
+        };
         if !is_of_interest {
             return Some(None);
         }

@@ -15,17 +15,13 @@ use crate::{
     target::fact,
 };
 
-/// The index of no port.
-const UNWATCHED: u32 = u32::MAX;
-
 /// A SYN for a port that is watched, or for another while that matters; or a segment for a watched port that hands over data. In
 /// one shape: of an enum the compiler carries the parts that one variant lacks along, which the verifier refuses.
 struct Seen {
     is_syn: bool,
     address: Address,
     port: u16,
-    /// [`UNWATCHED`] where the port is not watched. No option: the verifier of 5.10 does not see that the number behind `None` is
-    /// not used.
+    /// Of a port that may be watched or not. No option: the verifier of 5.10 does not see that the number behind `None` is not used.
     port_index: u32,
     /// Zero where the port is watched.
     sequence: u32,
@@ -33,23 +29,24 @@ struct Seen {
 
 impl Sight for Seen {
     #[inline(always)]
-    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>> {
-        Self::look(bytes, packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?)
+    fn find<B: Bytes>(bytes: &B, length: usize) -> Option<Option<Self>> {
+        Self::look(bytes, packet::find_tcp(bytes, fact!(link_header_bytes) as usize)?, length)
     }
 
     #[inline(always)]
-    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>> {
+    fn look<B: Bytes>(bytes: &B, found: Location, _length: usize) -> Option<Option<Self>> {
         let tcp_flags = found.flags(bytes)?;
         let is_syn = packet::is_syn(tcp_flags);
         if !is_syn && !packet::is_push(tcp_flags) {
             return Some(None);
         }
         let (_, port) = found.ports(bytes)?;
-        let port_index = ports::on_wire(port).unwrap_or(UNWATCHED);
-        if port_index == UNWATCHED && !(is_syn && control::hunts_strays()) {
+        let port_index = ports::index_on_wire(port);
+        let is_watched = ports::is_watched(port_index);
+        if !is_watched && !(is_syn && control::hunts_strays()) {
             return Some(None);
         }
-        let sequence = if port_index == UNWATCHED { found.sequence(bytes)? } else { 0 };
+        let sequence = if is_watched { 0 } else { found.sequence(bytes)? };
         Some(Some(Self { is_syn, address: found.source(bytes)?, port, port_index, sequence }))
     }
 }
@@ -67,7 +64,7 @@ pub fn count<const LOOK: bool>(context: &TcContext) {
         return;
     }
     let Found { slot, flags } = source::find(&address);
-    if port_index == UNWATCHED {
+    if !ports::is_watched(port_index) {
         if flags & HUNT_STRAYS != 0 {
             strays::add(slot, port, sequence);
         }

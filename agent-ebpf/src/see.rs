@@ -16,12 +16,13 @@ const HEADER_BYTES: usize = 14 + 8 + 60 + 20;
 /// The link header of Ethernet.
 const ETHERNET_BYTES: u32 = 14;
 
-/// What a hook looks for. `None`: the headers end too early to tell. `Some(None)`: it is something else.
+/// What a hook looks for. `None`: the headers end too early to tell. `Some(None)`: it is something else. `length` is the whole
+/// packet's, with what is not linear.
 pub trait Sight: Sized {
     /// In a packet of which nothing is known yet.
-    fn find<B: Bytes>(bytes: &B) -> Option<Option<Self>>;
+    fn find<B: Bytes>(bytes: &B, length: usize) -> Option<Option<Self>>;
     /// In one whose TCP header was found.
-    fn look<B: Bytes>(bytes: &B, found: Location) -> Option<Option<Self>>;
+    fn look<B: Bytes>(bytes: &B, found: Location, length: usize) -> Option<Option<Self>>;
 }
 
 /// Looks for it.
@@ -34,17 +35,17 @@ pub fn see<S: Sight>(context: &TcContext) -> Option<S> {
         if let Some(front) = bytes.front::<USUAL4_BYTES>()
             && let Some(found) = packet::usual4(&front)
         {
-            return S::look(&front, found).flatten();
+            return S::look(&front, found, length).flatten();
         }
         if let Some(front) = bytes.front::<USUAL6_BYTES>()
             && let Some(found) = packet::usual6(&front)
         {
-            return S::look(&front, found).flatten();
+            return S::look(&front, found, length).flatten();
         }
     }
     let is_short = end - start < HEADER_BYTES && end - start < length;
-    match S::find(&bytes) {
-        None if is_short => S::find(&Paged(context)).flatten(),
+    match S::find(&bytes, length) {
+        None if is_short => S::find(&Paged(context), length).flatten(),
         found => found.flatten(),
     }
 }

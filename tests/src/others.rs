@@ -10,7 +10,7 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
     programs::{
-        LinkOrder, Program, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        LinkOrder, Program, RawTracePoint, SchedClassifier, TcAttachType, Xdp, XdpMode,
         tc::{self, NlOptions, TcAttachOptions},
     },
 };
@@ -188,6 +188,31 @@ impl Others {
     /// When the kernel refuses.
     pub fn empty(&mut self) -> Result<&mut SchedClassifier> {
         self.classifier("empty_tc")
+    }
+
+    /// Programs that do nothing wherever the agent has one on the way of a SYN that is answered or dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, for example because it has no tcx.
+    pub fn empties(namespace: &Netns, interface: &str) -> Result<Self> {
+        let mut others = Self::load()?;
+        namespace.run(|| {
+            let program = others.empty()?;
+            for side in [TcAttachType::Ingress, TcAttachType::Egress] {
+                program.attach_with_options(
+                    interface,
+                    side,
+                    TcAttachOptions::TcxOrder(LinkOrder::first()),
+                )?;
+            }
+            anyhow::Ok(())
+        })?;
+        let drops: &mut RawTracePoint =
+            others.object.program_mut("empty_drop").context("no program empty_drop")?.try_into()?;
+        drops.load()?;
+        drops.attach("kfree_skb")?;
+        Ok(others)
     }
 
     /// The program that counts the customary way, told these sources, each a class of its own, and this port.

@@ -138,11 +138,11 @@ impl Maps {
         let mut table = Box::new(PortTable { entries: [0; 65536] });
         for (watched, local) in translated {
             if let Some(index) = ports.iter().position(|port| port == watched) {
-                table.entries[*local as usize] = (index as u8 + 1) | PORT_TRANSLATED;
+                table.entries[PortTable::place(*local)] = (index as u8 + 1) | PORT_TRANSLATED;
             }
         }
         for (index, port) in ports.iter().enumerate() {
-            table.entries[*port as usize] = index as u8 + 1;
+            table.entries[PortTable::place(*port)] = index as u8 + 1;
         }
         self.ports.set(0, *table, 0).map_err(at(PORTS))
     }

@@ -11,8 +11,8 @@ use aya_ebpf::{
     bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
     btf_maps::{HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, lpm_trie::Key},
     helpers,
-    macros::{btf_map, classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{btf_map, classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 
 const ETH_P_IP: u16 = 0x0800;
@@ -74,6 +74,12 @@ pub fn drop_replies(context: TcContext) -> i32 {
 #[classifier]
 pub fn empty_tc(_context: TcContext) -> i32 {
     -1
+}
+
+/// The same on the way of a packet that is thrown away.
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+pub fn empty_drop(_context: RawTracePointContext) -> i32 {
+    0
 }
 
 /// Counts SYNs for watched ports by class of source, as it is customary: a trie for the source, hashes for the rest.

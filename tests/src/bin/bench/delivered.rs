@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{
     agent::{Agent, words},
     live_frames::{self, Generator},
+    others::Others,
     ratio::Ratio,
     shell::sysctl,
-    wire::{Sink, TARGET, Wire},
+    wire::{INTERFACE, Sink, TARGET, Wire},
     witness::netstat,
 };
 
@@ -108,7 +109,7 @@ fn compare(
     run: impl Fn() -> Result<f64>,
 ) -> Result<()> {
     run()?;
-    let (mut pairs, mut control) = (Vec::new(), Vec::new());
+    let (mut pairs, mut floor, mut control) = (Vec::new(), Vec::new(), Vec::new());
     let mut rates = Vec::new();
     for _ in 0..PAIRS {
         let before = run()?;
@@ -117,8 +118,12 @@ fn compare(
         let ended = agent.stop();
         ensure!(ended.status.success(), "the agent failed: {}", ended.errors);
         let after = run()?;
+        let empties = Others::empties(&wire.task, INTERFACE)?;
+        let hooked = run()?;
+        drop(empties);
         // The machine's drift is the same before and after.
         pairs.push((watched, f64::midpoint(before, after)));
+        floor.push((hooked, f64::midpoint(after, run()?)));
         control.push((after, before));
         rates.push(watched / 1e6);
     }
@@ -131,6 +136,18 @@ fn compare(
         figure: Ratio::of(&pairs).context("too few pairs")?,
         control: Some((Ratio::of(&control).context("too few pairs")?, 1.0 - goal)),
         why,
+    });
+    page.add(Row {
+        measure: format!(
+            "SYNs a second, {what}, with programs that do nothing in the agent's place over without any"
+        ),
+        bench: "delivered",
+        unit: "",
+        digits: 3,
+        target: None,
+        figure: Ratio::of(&floor).context("too few pairs")?,
+        control: None,
+        why: "",
     });
     page.add(Row {
         measure: format!("SYNs a second, {what}, with the agent"),

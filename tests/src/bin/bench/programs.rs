@@ -21,7 +21,7 @@ use crate::{
 const REPEAT: u32 = 300_000;
 
 /// Samples of each program.
-const SAMPLES: usize = 31;
+const SAMPLES: usize = 151;
 
 const PORT: u16 = 8080;
 const TASK4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 32, 10));
