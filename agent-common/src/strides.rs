@@ -62,7 +62,7 @@ impl Entry {
         (self.0 & !IS_NODE) >> NODE_SHIFT
     }
 
-    /// Where the entry for a byte is among those of all nodes, one after the other. Only the bits that [`NearNodes`] has entries for
+    /// Where the entry for a byte is among those of all nodes, one after the other. Only the bits that [`NearNodes`] have entries for
     /// mean anything.
     #[inline(always)]
     pub const fn place(self, byte: u8) -> usize {
@@ -112,12 +112,7 @@ pub const NEAR_NODES: u32 = 64;
 pub const ALL_NEAR_NODES: u32 = 2 * NEAR_NODES;
 
 /// The near nodes of both tables, by number.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct NearNodes {
-    /// By number.
-    pub nodes: [Node; ALL_NEAR_NODES as usize],
-}
+pub type NearNodes = [Node; ALL_NEAR_NODES as usize];
 
 /// Where a search begins.
 #[repr(C)]
@@ -174,7 +169,7 @@ impl Root {
     }
 }
 
-crate::pod!(Entry, Node, NearNodes, Root);
+crate::pod!(Entry, Node, Root);
 
 #[cfg(test)]
 mod tests {

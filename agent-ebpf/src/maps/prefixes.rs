@@ -16,8 +16,7 @@ use crate::bound::bounded;
 /// part of the program.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.nodes")]
-static NEAR: Global<NearNodes> =
-    Global::new(NearNodes { nodes: [Node::filled(Entry::NONE); ALL_NEAR_NODES as usize] });
+static NEAR: Global<NearNodes> = Global::new([Node::filled(Entry::NONE); ALL_NEAR_NODES as usize]);
 
 /// Tables that take more have their nodes here, in the same way. Userspace sets the size.
 #[btf_map]

@@ -42,6 +42,8 @@ pub fn nodes(sources: &SourceTable) -> u32 {
 /// The maps.
 pub struct SourceMaps {
     near: Array<MapData, NearNodes>,
+    /// Near nodes of both tables that are used.
+    near_used: [Vec<Node>; 2],
     nodes: Array<MapData, Node>,
     prefixes: Array<MapData, PrefixTable>,
     trie4: LpmTrie<MapData, [u8; 4], Entry>,
@@ -57,6 +59,7 @@ impl SourceMaps {
     pub fn take(object: &mut Ebpf) -> Result<Self, MapAccessError> {
         Ok(Self {
             near: take(object, NEAR)?,
+            near_used: [const { Vec::new() }; 2],
             nodes: take(object, "NODES")?,
             prefixes: take(object, "PREFIXES")?,
             trie4: take(object, "TRIE4")?,
@@ -72,9 +75,9 @@ impl SourceMaps {
     pub fn write(&mut self, table: u32, sources: &SourceTable) -> Result<Root, MapAccessError> {
         self.write6(table, sources)?;
         let v4: Vec<_> = sources.iter().filter_map(prefix4).collect();
-        let near = table * NEAR_NODES;
-        if let Some(Strides { root, nodes }) = Strides::build(&v4, near, NEAR_NODES as usize) {
-            self.write_near(near, &nodes)?;
+        if let Some(Strides { root, nodes }) = Strides::build(&v4, table * NEAR_NODES, NEAR_NODES as usize) {
+            self.near_used[table as usize] = nodes;
+            self.write_near()?;
             return Ok(root);
         }
         let room = self.nodes.len() / 2;
@@ -94,11 +97,15 @@ impl SourceMaps {
         Ok(root)
     }
 
-    /// Writes near nodes from a number on. The kernel takes a global as a whole: those of the table in force are written with what
-    /// they hold already.
-    fn write_near(&mut self, first: u32, nodes: &[Node]) -> Result<(), MapAccessError> {
-        let mut all = Box::new(self.near.get(&0, 0).map_err(at(NEAR))?);
-        all.nodes[first as usize..][..nodes.len()].copy_from_slice(nodes);
+    /// Writes the near nodes of both tables, because the kernel takes a global as a whole: those of the table in force are written
+    /// with what they hold already.
+    fn write_near(&mut self) -> Result<(), MapAccessError> {
+        // On the heap from the begin: what once was on the stack stays in memory.
+        let mut all = vec![Node::filled(Entry::NONE); ALL_NEAR_NODES as usize];
+        for (table, used) in all.chunks_exact_mut(NEAR_NODES as usize).zip(&self.near_used) {
+            table[..used.len()].copy_from_slice(used);
+        }
+        let all: Box<NearNodes> = all.try_into().expect("as many as there are");
         self.near.set(0, all.as_ref(), 0).map_err(at(NEAR))
     }
 

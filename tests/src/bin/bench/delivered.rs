@@ -34,11 +34,11 @@ const GOAL_DROPPED: f64 = 0.96;
 const BASE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 const DRAWN: u32 = 0x00ff_ffff;
 
-const WHY_ANSWERED: &str = "Each SYN and each answer runs one program more, after the kernel's own work on the packet before pushed it out \
-    of the CPU's nearest memory: there it takes several times what it takes when it is run over and over.";
-const WHY_DROPPED: &str = "The kernel tells the agent of each drop, and takes a quarter of a microsecond for a packet that is dropped at once. \
-    The program that finds out why, and whose packet it was, copies the packet's headers by a call and looks the reason up in a hash \
-    table; the target would leave twenty nanoseconds for that and for counting the SYN (decision 0012).";
+const WHY_ANSWERED: &str = "Programs that do nothing in the agent's place cost about as much: it is what one program more for each SYN and \
+    each answer takes.";
+const WHY_DROPPED: &str = "No program can meet it: those that do nothing on the same hooks are beyond it, because the kernel takes little \
+    more than a quarter of a microsecond for a packet that is dropped at once. What the agent's take beyond that is the copy of the \
+    packet's headers by a call, and a hash table of the reasons (decision 0012).";
 
 /// Measures.
 ///

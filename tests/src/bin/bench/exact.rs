@@ -19,7 +19,7 @@ use lab::{
 
 use crate::{
     page::Page,
-    reload::{BASE, SHARED, both_tables},
+    reload::{ALL, BASE, SHARED, both_tables},
     row::{Bound, Row},
 };
 
@@ -43,7 +43,7 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let flood = live_frames::size(FLOOD);
     let wire = Wire::new()?;
     let sink = Sink::new(&wire)?;
-    let [one, other] = both_tables();
+    let [one, other] = both_tables(ALL, SHARED);
     let mut agent = Unattached::load(&[TARGET.port()], &one, 14)?;
     let tables = [agent.table(&other)?, agent.table(&one)?];
     wire.task.run(|| agent.attach_first(INTERFACE))?;

@@ -34,7 +34,7 @@ const PREFIXES: u8 = 16;
 const WHY_MISS: &str = "A miss reads the frame's type, the protocol, both header lengths with their bounds, and the flags, \
     each with the checks that the verifier wants, before it can be sure; the empty program reads nothing.";
 const WHY_SYN: &str = "A step of the search for each byte in which the 16 addresses differ (three here), and the look-up of the \
-    tally of this CPU, are array look-ups with their bounds; each keeps the CPU's registers from being used across it.";
+    tally of this CPU: each waits for what the one before it loaded.";
 const WHY_CUSTOMARY: &str = "Both designs read the same headers.";
 
 /// One packet, the program it is given to, and what it may cost beyond an empty program.
