@@ -12,7 +12,8 @@ use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
         clsact::{Clsact, PRIORITY},
-        programs::{EGRESS, EGRESS_SYN, INGRESS, INGRESS_SYN, Programs, cause, refusal},
+        programs::{EGRESS, EGRESS_SYN, INGRESS, INGRESS_SYN, Programs},
+        refusal::{cause, refusal},
         tcx,
     },
 };

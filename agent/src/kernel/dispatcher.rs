@@ -17,7 +17,7 @@ use aya::{
 
 use crate::kernel::{
     maps::{if_there, take},
-    programs::cause,
+    refusal::cause,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/agent-dispatch"));

@@ -29,6 +29,7 @@ pub mod probe_table;
 mod procfs;
 pub mod programs;
 mod reading;
+pub mod refusal;
 pub mod rights;
 pub mod routes;
 pub mod rule_reader;
