@@ -13,7 +13,7 @@ const PAGE: &str = "docs/kernel-support.md";
 const BEGIN: &str = "<!-- written by `cargo xtask kernels --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// The hook at the begin of a function, which tells more where a kernel lets it be traced.
+/// The hook at the begin of a function: it tells more where a kernel lets it be traced, and is none of the tracepoints.
 const REFINEMENT: &str = "tcp_conn_request";
 
 /// One kernel's name, what it stands in for, and what it showed.
@@ -39,22 +39,20 @@ pub fn write(columns: &[Column]) -> Result<()> {
 
 fn tables(columns: &[Column]) -> String {
     let mut text = String::from(
-        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Full queues by source | Blind spots | Rows that held |\n|---|---|---|---|---|---|---|---|\n",
+        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Blind spots | Rows that held |\n|---|---|---|---|---|---|---|\n",
     );
     for Column { name, stands_in_for, record } in columns {
-        let (refinements, hooks): (Vec<&String>, Vec<&String>) =
-            record.hooks.iter().partition(|hook| *hook == REFINEMENT);
+        let hooks = record.hooks.iter().filter(|hook| *hook != REFINEMENT);
         let (interface, tracepoints): (Vec<&String>, Vec<&String>) =
-            hooks.into_iter().partition(|hook| hook.starts_with("tcx") || hook.starts_with("clsact"));
+            hooks.partition(|hook| hook.starts_with("tcx") || hook.starts_with("clsact"));
         let ways: BTreeSet<&str> = interface.iter().filter_map(|hook| hook.split(' ').next()).collect();
         let _ = writeln!(
             text,
-            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} | {} |",
+            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} |",
             record.release,
             interface.len(),
             listed(ways),
             tracepoints.len(),
-            if refinements.is_empty() { "no" } else { "yes" },
             listed(record.blind_spots.iter().map(|id| format!("`{id}`"))),
             record.rows,
         );
@@ -121,8 +119,8 @@ mod tests {
         });
         let text = tables(&columns);
         for line in [
-            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | yes | `drop_reasons` | 7 |",
-            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | no | none | 9 |",
+            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | `drop_reasons` | 7 |",
+            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | none | 9 |",
             "| Finding | 5.10 | running |",
             "| `host_firewall` | blind | 3 |",
             "| `probes_missing` | 2 | - |",
