@@ -3,7 +3,7 @@
 
 use core::mem::MaybeUninit;
 
-use agent_common::packet::{self, Bytes, usual_at_ip};
+use agent_common::packet::{self, usual_at_ip};
 use aya_ebpf::programs::FEntryContext;
 
 use crate::{
