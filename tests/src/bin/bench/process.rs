@@ -38,12 +38,12 @@ const WHY_IDLE: &str = "Each interval it reads the tallies, the namespace's coun
     and writes its lines; files of `/proc/net` are made anew by the kernel for each reading.";
 const WHY_FLOODED: &str =
     "Beside what it does while idle, it reads the tallies of those who sent, and concludes from them.";
-const WHY_RESIDENT: &str = "Most of it are pages of the binary, which the kernel may take back; what it allocated itself is told \
-    beside it.";
+const WHY_RESIDENT: &str = "Two thirds are pages of the binary and of the C library that the start touched, which the kernel may \
+    take back and keeps while it has room; what the agent allocated itself is told beside it.";
 const WHY_MAPS: &str =
     "The table of ports takes a byte for each of 65 536, and tallies are kept for each CPU.";
-const WHY_BINARY: &str =
-    "It holds its command line, an HTTP client, and the eBPF programs with their type information.";
+const WHY_BINARY: &str = "Seven tenths are code: the agent's own 1.3 MB, the standard library's 0.4, netlink's messages 0.4, the command line with its \
+    manual page and completions 0.25, the loader of eBPF 0.3. The programs themselves take 0.2.";
 
 /// Measures.
 ///
