@@ -11,7 +11,11 @@ use lab::{
     witness::{attached, disciplines},
 };
 
-use crate::{fallbacks::ids, row::PATIENCE, turns};
+use crate::{
+    fallbacks::{hooks, ids},
+    row::PATIENCE,
+    turns,
+};
 
 /// Numbers of capabilities (include/uapi/linux/capability.h, v6.1).
 const NET_ADMIN: u64 = 1 << 12;
@@ -123,7 +127,7 @@ fn what_a_task_definition_can_name_is_enough_for_container_root() {
     for (attach, on_blind) in [("auto", "exit"), ("clsact", "exit"), ("auto", "stay")] {
         let mut agent = spawn_with(&lab.task, ECS, &["--attach", attach, "--on-blind", on_blind]);
         let start = agent.wait_for("the agent to watch", START, |line| line["kind"] == "start");
-        assert_eq!(start["hooks"].as_array().map(Vec::len), Some(7), "{start}");
+        assert_eq!(hooks(&start), 7, "{start}");
         let blind: &[&str] = if *GIVES_DROP_REASONS { &[] } else { &["drop_reasons"] };
         assert_eq!(ids(&start), blind, "{start}");
         agent.wait_for("a report", PATIENCE, |line| line["kind"] == "verdict");

@@ -36,6 +36,13 @@ const WATCH: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::BPF);
 /// Programs and maps on kernels that have these two (5.8 and later), where the container runtime knows them.
 const LOAD_FINE: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
 
+/// Whether this thread has what loading and hooking up take, raised or not. A kernel may still refuse, for example in a user namespace.
+pub fn may_load() -> bool {
+    let Ok(CapabilitySets { permitted, .. }) = capabilities(None) else { return true };
+    permitted.contains(CapabilitySet::NET_ADMIN)
+        && (permitted.contains(LOAD_FINE) || permitted.contains(ADMIN))
+}
+
 /// Loading where the fine ones cannot be had, such as on ECS; entering a namespace takes it, too.
 const ADMIN: CapabilitySet = CapabilitySet::SYS_ADMIN;
 

@@ -2,6 +2,8 @@
 
 use aya::programs::ProgramError;
 
+use crate::kernel::privileges::may_load;
+
 /// Whether the programs' own debug lines are wanted (`RUST_LOG=debug`, or `agent_programs=debug` alone).
 pub(super) fn is_debugging() -> bool {
     log::log_enabled!(target: OF_PROGRAMS, log::Level::Debug)
@@ -39,7 +41,8 @@ pub fn refusal(name: &str, error: &ProgramError) -> String {
         log::debug!(target: OF_PROGRAMS, "verifier on {name}: {line}");
     }
     let mut text = format!("the kernel refuses it: {io_error}");
-    if is_not_permitted(error) {
+    // 7.2 says that a program is invalid where others say that it is not permitted.
+    if is_not_permitted(error) || !may_load() {
         text.push_str(NEEDS);
     } else {
         text.push_str(" (RUST_LOG=debug shows what its verifier says)");

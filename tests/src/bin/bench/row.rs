@@ -9,7 +9,7 @@ pub enum Outcome {
     Met,
     /// It is not.
     Missed,
-    /// The same thing measured twice differs by more than the target allows.
+    /// The same thing measured twice differs by more than the target allows, and by more than the figure is beyond the target.
     Unresolved,
 }
 
@@ -47,7 +47,11 @@ impl Row {
     /// The outcome; `None` without a target.
     pub fn outcome(&self) -> Option<Outcome> {
         let (bound, target) = self.target?;
-        if self.control.is_some_and(|(control, margin)| control.spread() > margin) {
+        let beyond = match bound {
+            Bound::AtMost => self.figure.low - target,
+            Bound::AtLeast => target - self.figure.high,
+        };
+        if self.control.is_some_and(|(control, margin)| control.spread() > margin.max(beyond)) {
             return Some(Outcome::Unresolved);
         }
         let is_met = match bound {
@@ -139,6 +143,13 @@ mod tests {
         let row = row((Bound::AtMost, 3.0), [1.0, 2.0, 2.5], [-1.5, 0.0, 0.5]);
         assert_eq!(row.outcome(), Some(Outcome::Unresolved));
         assert_eq!(row.missed_by(), None);
+    }
+
+    #[test]
+    fn what_is_beyond_its_target_by_more_than_that_is_missed() {
+        let outcome = |figure| row((Bound::AtMost, 3.0), figure, [-2.0, 0.0, 0.5]).outcome();
+        assert_eq!(outcome([4.5, 5.0, 5.5]), Some(Outcome::Unresolved));
+        assert_eq!(outcome([5.5, 6.0, 6.5]), Some(Outcome::Missed));
     }
 
     #[test]
