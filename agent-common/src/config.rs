@@ -110,17 +110,13 @@ pub struct Target {
     pub sock_peer6: u32,
     /// `sock.sk_err`
     pub sock_error: u32,
-    /// `sock.sk_ack_backlog`: connections of a listener that wait to be accepted
-    pub sock_ack_backlog: u32,
-    /// `sock.sk_max_ack_backlog`: how many may wait; the queue is full beyond that
-    pub sock_max_ack_backlog: u32,
     /// `tcp_sock.bytes_received`
     pub tcp_bytes_received: u32,
     /// `tcp_sock.bytes_sent`
     pub tcp_bytes_sent: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 4 * 32);
+const _: () = assert!(size_of::<Target>() == 4 * 30);
 
 /// How many targets share one program per tracepoint; more have their own.
 pub const SEATS: usize = 1024;
@@ -156,8 +152,6 @@ impl Target {
         sock_peer4: ABSENT,
         sock_peer6: ABSENT,
         sock_error: ABSENT,
-        sock_ack_backlog: ABSENT,
-        sock_max_ack_backlog: ABSENT,
         tcp_bytes_received: ABSENT,
         tcp_bytes_sent: ABSENT,
     };

@@ -15,7 +15,6 @@ mod ingress;
 mod kernel;
 mod maps;
 mod opening;
-mod queue;
 mod read;
 mod retransmit;
 mod see;
@@ -27,8 +26,8 @@ mod word;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    macros::{btf_tracepoint, classifier, fentry, raw_tracepoint},
-    programs::{BtfTracePointContext, FEntryContext, RawTracePointContext, TcContext},
+    macros::{btf_tracepoint, classifier, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TcContext},
 };
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: whoever comes after this program still runs (include/uapi/linux/bpf.h
@@ -79,13 +78,6 @@ pub fn kfree_skb(context: RawTracePointContext) -> i32 {
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     drop::record_typed(&context);
-    0
-}
-
-/// Counts SYNs that meet a full accept queue.
-#[fentry(function = "tcp_conn_request")]
-pub fn tcp_conn_request(context: FEntryContext) -> i32 {
-    queue::record(&context);
     0
 }
 

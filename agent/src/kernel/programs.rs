@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{BtfTracePoint, FEntry, ProgramError, RawTracePoint, SchedClassifier},
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, SchedClassifier},
 };
 
 use agent_common::{config::Target, tally::share_of};
@@ -32,9 +32,6 @@ pub const EGRESS: &str = "hct_egress";
 pub const INGRESS_SYN: &str = "hct_ingress_syn";
 /// Counts only, where the kernel refuses [`EGRESS`].
 pub const EGRESS_SYN: &str = "hct_egress_syn";
-
-/// Counts SYNs that meet a full accept queue, where the kernel lets the begin of this function be traced.
-const FULL_QUEUES: &str = "tcp_conn_request";
 
 /// All of them, and those of agents before.
 const OURS: [&str; 6] = [INGRESS, EGRESS, INGRESS_SYN, EGRESS_SYN, "hct_openings", "hct_answers"];
@@ -145,7 +142,6 @@ impl Programs {
         for tracepoint in &tracepoints {
             programs.hook_up(tracepoint);
         }
-        programs.refine(usable);
         if usable.drops && !usable.reasons {
             programs.blind_spots.push(BlindSpot {
                 id: "drop_reasons",
@@ -197,24 +193,6 @@ impl Programs {
         }
         self.alone.push(name);
         program.attach(name).map(|_link_stays_with_the_program| ())
-    }
-
-    /// Hooks up what tells more where it can be, and whose absence leaves nothing unseen.
-    fn refine(&mut self, usable: Usable) {
-        // What targets share is hooked up for all of them.
-        let Some(type_id) = usable.request_type.filter(|_| self.seat.is_none()) else { return };
-        match self.try_refine(type_id) {
-            Ok(()) => self.tracepoints.push(FULL_QUEUES),
-            Err(error) => log::debug!("{}: {}", FULL_QUEUES, refusal(FULL_QUEUES, &error)),
-        }
-    }
-
-    fn try_refine(&mut self, type_id: u32) -> Result<(), ProgramError> {
-        let program = self.object.program_mut(FULL_QUEUES).ok_or(ProgramError::NotLoaded)?;
-        let program: &mut FEntry = program.try_into()?;
-        typed::hook_up_function(program, FULL_QUEUES, type_id)?;
-        self.alone.push(FULL_QUEUES);
-        Ok(())
     }
 
     fn try_typed(&mut self, name: &'static str, tracepoint: &str, type_id: u32) -> Result<(), ProgramError> {

@@ -127,11 +127,6 @@ impl Btf {
         self.find(&format!("btf_trace_{tracepoint}"), |kind| kind == Kind::Typedef)
     }
 
-    /// Number of the type that describes a function of the kernel's; `None` where it has none of this name.
-    pub fn function(&self, name: &str) -> Option<u32> {
-        self.find(name, |kind| kind == Kind::Function)
-    }
-
     /// Names and values of an enum, in its order; empty when there is none.
     pub fn enumeration(&self, name: &str) -> Vec<(String, u32)> {
         let Some(id) = self.find(name, Kind::is_enum) else { return Vec::new() };
