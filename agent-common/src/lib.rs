@@ -4,7 +4,7 @@
 //! host order once (see [`prefix`]); ports are host order. Every shared struct is `repr(C)` without implicit
 //! padding, and its size is asserted next to its definition, because both sides must agree to the byte.
 //!
-//! Reading order: [`packet`] (what a segment is), [`prefix`] (who sent it), [`tally`] (what is counted),
+//! Reading order: [`packet`] (what a segment is), [`usual`] (what nearly every packet is), [`prefix`] (who sent it), [`tally`] (what is counted),
 //! [`opening`] (what a peer's first bytes say), [`answer`] (what those of the answer do), [`drop`] (what was thrown away), [`config`] (what userspace hands to the programs).
 #![cfg_attr(not(test), no_std)]
 
@@ -16,6 +16,7 @@ pub mod packet;
 pub mod prefix;
 pub mod strides;
 pub mod tally;
+pub mod usual;
 
 /// Implements [`aya::Pod`] for shared structs.
 macro_rules! pod {

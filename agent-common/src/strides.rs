@@ -104,8 +104,8 @@ impl Node {
     }
 }
 
-/// Nodes of a table whose place is part of the program, where a node of a map has to be looked up: as many as sixteen addresses
-/// take that have nothing in common but their first byte, and more than the prefixes of most VPCs do.
+/// Nodes of a table whose place is part of the program, where a node of a map has to be looked up: more than the 49
+/// that sixteen addresses take which have nothing in common, and than the prefixes of most VPCs do.
 pub const NEAR_NODES: u32 = 64;
 
 /// Those of both tables: the numbers of other nodes begin behind theirs.

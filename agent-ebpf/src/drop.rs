@@ -7,7 +7,8 @@ use core::mem::MaybeUninit;
 
 use agent_common::{
     drop::{DropKey, DropKind, REASON_UNKNOWN},
-    packet::{self, Address, Bytes, Location, usual_at_ip},
+    packet::{self, Address, Bytes, Location},
+    usual::usual_at_ip,
 };
 use aya_ebpf::{
     EbpfContext,

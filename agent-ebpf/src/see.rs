@@ -1,6 +1,9 @@
 //! Every way to the TCP header of a packet under a tc hook: the usual one first, the search for it else.
 
-use agent_common::packet::{self, Bytes, Location, USUAL4_BYTES, USUAL6_BYTES};
+use agent_common::{
+    packet::{self, Bytes, Location},
+    usual::{self, USUAL4_BYTES, USUAL6_BYTES},
+};
 use aya_ebpf::programs::TcContext;
 
 use crate::{
@@ -33,12 +36,12 @@ pub fn see<S: Sight>(context: &TcContext) -> Option<S> {
     if fact!(link_header_bytes) == ETHERNET_BYTES {
         // Nearly every packet is one of these, and most are nothing to count: 2 ns, where the search takes 4 and more.
         if let Some(front) = bytes.front::<USUAL4_BYTES>()
-            && let Some(found) = packet::usual4(&front)
+            && let Some(found) = usual::usual4(&front)
         {
             return S::look(&front, found, length).flatten();
         }
         if let Some(front) = bytes.front::<USUAL6_BYTES>()
-            && let Some(found) = packet::usual6(&front)
+            && let Some(found) = usual::usual6(&front)
         {
             return S::look(&front, found, length).flatten();
         }
@@ -66,7 +69,7 @@ fn find_usual(bytes: &Linear) -> Option<Location> {
     if fact!(link_header_bytes) != ETHERNET_BYTES {
         return None;
     }
-    let usual4 = || packet::usual4(&bytes.front::<USUAL4_BYTES>()?);
-    let usual6 = || packet::usual6(&bytes.front::<USUAL6_BYTES>()?);
+    let usual4 = || usual::usual4(&bytes.front::<USUAL4_BYTES>()?);
+    let usual6 = || usual::usual6(&bytes.front::<USUAL6_BYTES>()?);
     usual4().or_else(usual6)
 }

@@ -69,6 +69,29 @@ fn short_frames_count_nothing_and_harm_nothing() {
     }
 }
 
+/// Three prefixes take a few nodes of those whose place is part of the program, a hundred take more than there are of them.
+#[test]
+fn each_source_is_found_in_a_small_table_and_in_a_large_one() {
+    let subnet = |text: &str| text.parse().expect("a prefix");
+    for count in [3, 100] {
+        let client = |number: u8| Ipv4Addr::new(10, number, 0, 9);
+        let clients = (0..count).map(|number| (IpAddr::from(client(number)).into(), Role::Client));
+        let named: Vec<_> = clients.chain([(subnet("10.0.1.0/24"), Role::Node)]).collect();
+        let mut programs = Unattached::load(&[PORT], &named, 14).expect("the kernel takes the programs");
+        // Addresses of the NLB's subnet have a tally each, whatever their neighbours sent.
+        let known = (0..count).map(client).chain([23, 24].map(|last| Ipv4Addr::new(10, 0, 1, last)));
+        let strangers =
+            [Ipv4Addr::new(10, 0, 0, 8), Ipv4Addr::new(10, 200, 0, 9), Ipv4Addr::new(192, 0, 2, 1)];
+        for source in known.chain(strangers) {
+            let frame = syn(source.into(), TASK4).bytes();
+            assert_eq!(counted(&mut programs, source.into(), &frame), 1, "{source}, {count} clients");
+        }
+        let sent_once = programs.tally(client(1).into()).expect("a tally").arrived;
+        let of_strangers = programs.tally(strangers[0].into()).expect("a tally").arrived;
+        assert_eq!((sent_once, of_strangers), (1, strangers.len() as u64), "{count} clients");
+    }
+}
+
 #[test]
 fn options_and_fragments() {
     let mut programs = load(14);

@@ -151,7 +151,13 @@ impl Unattached {
     ///
     /// When the kernel refuses.
     pub fn tally_of(&self, address: IpAddr, port_index: u32) -> Result<Tally> {
-        let slot = self.sources.of_address(address).map_or(0, |source| source.slot);
+        let low = match address {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(address) => address.to_bits() as u32,
+        };
+        // One that has as many slots as addresses has a power of two of both.
+        let slot =
+            self.sources.of_address(address).map_or(0, |source| source.slot + (low & (source.slots - 1)));
         Ok(self.maps.tally(slot, port_index)?)
     }
 }
