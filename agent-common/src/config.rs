@@ -110,13 +110,29 @@ pub struct Target {
     pub sock_peer6: u32,
     /// `sock.sk_err`
     pub sock_error: u32,
+    /// `sock.sk_ack_backlog`: connections of a listener that wait to be accepted
+    pub sock_ack_backlog: u32,
+    /// `sock.sk_max_ack_backlog`: how many may wait; the queue is full beyond that
+    pub sock_max_ack_backlog: u32,
     /// `tcp_sock.bytes_received`
     pub tcp_bytes_received: u32,
     /// `tcp_sock.bytes_sent`
     pub tcp_bytes_sent: u32,
+    /// `skbaddr` in the record of `kfree_skb`
+    pub record_packet: u32,
+    /// `reason` in the same
+    pub record_reason: u32,
+    /// `skaddr` in the record of `inet_sock_set_state`
+    pub record_socket: u32,
+    /// `oldstate` in the same
+    pub record_old_state: u32,
+    /// `newstate` in the same
+    pub record_new_state: u32,
+    /// `req` in the record of `tcp_retransmit_synack`
+    pub record_request: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 4 * 30);
+const _: () = assert!(size_of::<Target>() == 4 * 38);
 
 /// How many targets share one program per tracepoint; more have their own.
 pub const SEATS: usize = 1024;
@@ -152,8 +168,16 @@ impl Target {
         sock_peer4: ABSENT,
         sock_peer6: ABSENT,
         sock_error: ABSENT,
+        sock_ack_backlog: ABSENT,
+        sock_max_ack_backlog: ABSENT,
         tcp_bytes_received: ABSENT,
         tcp_bytes_sent: ABSENT,
+        record_packet: ABSENT,
+        record_reason: ABSENT,
+        record_socket: ABSENT,
+        record_old_state: ABSENT,
+        record_new_state: ABSENT,
+        record_request: ABSENT,
     };
 }
 

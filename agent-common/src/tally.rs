@@ -80,9 +80,11 @@ pub struct Manners {
     pub wait_microseconds: u64,
     /// Connections that began like a health check and were not followed, because this source's share of the table was used up.
     pub probes_lost: u64,
+    /// SYNs that met a full accept queue (`tcp_conn_request`), where the kernel lets that be seen.
+    pub queue_full: u64,
 }
 
-const _: () = assert!(size_of::<Manners>() == 136);
+const _: () = assert!(size_of::<Manners>() == 144);
 
 impl Manners {
     /// Takes in those of another CPU: counts add up, of levels the higher one stands.
@@ -101,6 +103,7 @@ impl Manners {
         self.probes_cut += other.probes_cut;
         self.clients_cut += other.clients_cut;
         self.probes_lost += other.probes_lost;
+        self.queue_full += other.queue_full;
         self.bad_status = self.bad_status.max(other.bad_status);
         self.tls_alert = self.tls_alert.max(other.tls_alert);
         self.wait_microseconds = self.wait_microseconds.max(other.wait_microseconds);

@@ -12,13 +12,14 @@ use agent_common::{
 };
 use aya_ebpf::{
     EbpfContext,
-    programs::{BtfTracePointContext, RawTracePointContext},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
 use crate::{
     kernel::{Fields, Packet},
     maps::{drops, ports},
     read::{Headers, argument},
+    record::Record,
     source,
     target::fact,
     typed::TypedPacket,
@@ -27,12 +28,27 @@ use crate::{
 /// Files the drop if it is a SYN for, or a SYN-ACK from, a watched port of the target. For a hook whose arguments are numbers.
 #[inline(always)]
 pub fn record(context: &RawTracePointContext) {
-    let packet = Packet::new(argument::<0>(context));
+    record_copied(context, argument::<0>(context), || reason(context));
+}
+
+/// The same for a hook that has a record.
+#[inline(always)]
+pub fn record_parsed(context: &TracePointContext) {
+    let record = Record::new(context);
+    let reason = || record.number(fact!(record_reason)).unwrap_or(REASON_UNKNOWN);
+    if let Some(address) = record.pointer(fact!(record_packet)) {
+        record_copied(context, address, reason);
+    }
+}
+
+#[inline(always)]
+fn record_copied(context: &impl EbpfContext, address: u64, reason: impl Fn() -> u32) {
+    let packet = Packet::new(address);
     let mut room = MaybeUninit::uninit();
     if packet.in_target()
         && let Some(fields) = packet.fields(&mut room)
     {
-        let _not_a_handshake_packet = file(context, fields);
+        let _not_a_handshake_packet = file(context, fields, reason);
     }
 }
 
@@ -41,12 +57,12 @@ pub fn record(context: &RawTracePointContext) {
 pub fn record_typed(context: &BtfTracePointContext) {
     let packet = TypedPacket::new(argument::<0>(context));
     if packet.in_target() {
-        let _not_a_handshake_packet = file(context, &packet);
+        let _not_a_handshake_packet = file(context, &packet, || reason(context));
     }
 }
 
 #[inline(always)]
-fn file(context: &impl EbpfContext, fields: &impl Fields) -> Option<()> {
+fn file(context: &impl EbpfContext, fields: &impl Fields, reason: impl Fn() -> u32) -> Option<()> {
     let mut headers = MaybeUninit::<Headers>::uninit();
     let bytes = fields.network_header()?;
     // Nearly every packet has its headers one after the other: one read for all of them.
@@ -56,7 +72,7 @@ fn file(context: &impl EbpfContext, fields: &impl Fields) -> Option<()> {
         None => look(fields, &bytes, &packet::find_tcp_at_ip(&bytes, 0)?)?,
     };
     let port_index = ports::any(port)?;
-    let reason = reason(context);
+    let reason = reason();
     let kind = if kind == DropKind::Syn { place(fields, reason) } else { kind };
     drops::add(context, &DropKey { slot: source::slot(&peer), port_index, kind: kind as u32, reason });
     Some(())

@@ -15,7 +15,9 @@ mod ingress;
 mod kernel;
 mod maps;
 mod opening;
+mod queue;
 mod read;
+mod record;
 mod retransmit;
 mod see;
 mod source;
@@ -26,8 +28,8 @@ mod word;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    macros::{btf_tracepoint, classifier, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TcContext},
+    macros::{btf_tracepoint, classifier, fentry, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, RawTracePointContext, TcContext, TracePointContext},
 };
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC` are both -1: whoever comes after this program still runs (include/uapi/linux/bpf.h
@@ -81,6 +83,20 @@ pub fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     0
 }
 
+/// The same, where the kernel refuses raw tracepoints.
+#[tracepoint(category = "skb", name = "kfree_skb")]
+pub fn kfree_skb_parsed(context: TracePointContext) -> u32 {
+    drop::record_parsed(&context);
+    0
+}
+
+/// Counts SYNs that meet a full accept queue.
+#[fentry(function = "tcp_conn_request")]
+pub fn tcp_conn_request(context: FEntryContext) -> i32 {
+    queue::record(&context);
+    0
+}
+
 /// Counts completed handshakes and how connections end.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
@@ -88,10 +104,24 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
     0
 }
 
+/// The same, where the kernel refuses raw tracepoints.
+#[tracepoint(category = "sock", name = "inet_sock_set_state")]
+pub fn inet_sock_set_state_parsed(context: TracePointContext) -> u32 {
+    state::record_parsed(&context);
+    0
+}
+
 /// Counts SYN-ACKs sent again.
 #[raw_tracepoint(tracepoint = "tcp_retransmit_synack")]
 pub fn tcp_retransmit_synack(context: RawTracePointContext) -> i32 {
     retransmit::record(&context);
+    0
+}
+
+/// The same, where the kernel refuses raw tracepoints.
+#[tracepoint(category = "tcp", name = "tcp_retransmit_synack")]
+pub fn tcp_retransmit_synack_parsed(context: TracePointContext) -> u32 {
+    retransmit::record_parsed(&context);
     0
 }
 

@@ -5,7 +5,7 @@ use agent_common::{
     prefix::OTHER_SLOT,
     tally::{PROBE_ASKED, PROBE_IS_OVER},
 };
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
 
 use crate::{
     kernel::Socket,
@@ -13,7 +13,10 @@ use crate::{
         checkers, control, elsewhere, ports, probes,
         tallies::{self, End},
     },
-    opening, source,
+    opening,
+    record::Record,
+    source,
+    target::fact,
 };
 
 // include/net/tcp_states.h, unchanged since 2.6.
@@ -27,7 +30,21 @@ const LAST_ACK: u32 = 9;
 /// Arguments: the socket, its old and its new state.
 #[inline(always)]
 pub fn record(context: &RawTracePointContext) {
-    let (old, new): (u32, u32) = (context.arg(1), context.arg(2));
+    count(context.arg(1), context.arg(2), || Some(context.arg(0)));
+}
+
+/// The same for a hook that has a record.
+#[inline(always)]
+pub fn record_parsed(context: &TracePointContext) {
+    let record = Record::new(context);
+    let states = (record.number(fact!(record_old_state)), record.number(fact!(record_new_state)));
+    if let (Some(old), Some(new)) = states {
+        count(old, new, || record.pointer(fact!(record_socket)));
+    }
+}
+
+#[inline(always)]
+fn count(old: u32, new: u32, socket: impl Fn() -> Option<u64>) {
     let opened = old == SYN_RECV && new == ESTABLISHED;
     // The application's side closes (LAST_ACK after the peer, FIN_WAIT1 before it), or the connection is cut.
     let ended = (old == CLOSE_WAIT && new == LAST_ACK)
@@ -37,7 +54,8 @@ pub fn record(context: &RawTracePointContext) {
     if !opened && !ended && !left_by_peer {
         return;
     }
-    let socket = Socket::new(context.arg(0));
+    let Some(address) = socket() else { return };
+    let socket = Socket::new(address);
     if socket.in_target() {
         let _not_watched = if opened {
             count_opened(&socket)

@@ -102,8 +102,8 @@ pub struct Settings {
     pub btf: PathBuf,
     /// tcx or clsact.
     pub attach: AttachMode,
-    /// Entries of the drop table.
-    pub drop_entries: u32,
+    /// Entries of the drop table, where not as many as its sources may need.
+    pub drop_entries: Option<u32>,
     /// Entries of the table of connections that began like a health check.
     pub probe_entries: u32,
     /// How often names are resolved again.

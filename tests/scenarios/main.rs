@@ -63,5 +63,6 @@ mod software;
 mod starting;
 mod strangers;
 mod targets;
+mod tracepoints;
 mod translated;
 mod turns;

@@ -94,6 +94,12 @@ pub fn add_established(slot: u32, port_index: u32) {
     add_atomic!(tally(slot, port_index), established);
 }
 
+/// A SYN met a full accept queue.
+#[inline(always)]
+pub fn add_queue_full(slot: u32, port_index: u32) {
+    add_atomic!(manners(slot, port_index), queue_full);
+}
+
 /// How a connection ended.
 #[derive(Clone, Copy)]
 pub struct End {

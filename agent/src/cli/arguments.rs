@@ -286,8 +286,8 @@ pub struct HiddenArgs {
     #[arg(long, hide = true, value_name = "HOW", default_value = "auto")]
     pub attach: AttachArg,
     /// Size of the table of drops, for tests of its overflow
-    #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    pub drop_entries: u32,
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub drop_entries: Option<u32>,
     /// Size of the table of connections that began like a health check, for tests of its overflow
     #[arg(long, hide = true, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub probe_entries: u32,

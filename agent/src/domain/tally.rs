@@ -40,6 +40,8 @@ pub struct Tally {
     pub refused: u64,
     /// SYN-ACKs sent again.
     pub synack_retransmits: u64,
+    /// SYNs that met a full accept queue, where the kernel lets that be seen.
+    pub queue_full: u64,
     /// Handshakes completed.
     pub established: u64,
     /// Connections the application answered, or closed in order when the peer sent nothing.
@@ -153,6 +155,7 @@ impl Tally {
         self.cookies += other.cookies;
         self.refused += other.refused;
         self.synack_retransmits += other.synack_retransmits;
+        self.queue_full += other.queue_full;
         self.established += other.established;
         self.served += other.served;
         self.unserved += other.unserved;
@@ -181,6 +184,7 @@ impl Tally {
             cookies: growth(self.cookies, earlier.cookies),
             refused: growth(self.refused, earlier.refused),
             synack_retransmits: growth(self.synack_retransmits, earlier.synack_retransmits),
+            queue_full: growth(self.queue_full, earlier.queue_full),
             established: growth(self.established, earlier.established),
             served: growth(self.served, earlier.served),
             unserved: growth(self.unserved, earlier.unserved),

@@ -13,7 +13,10 @@ use agent_common::{
 
 use crate::{
     domain::reason::{self, Reason},
-    kernel::btf::{Btf, BtfError},
+    kernel::{
+        btf::{Btf, BtfError},
+        formats::with_records,
+    },
 };
 
 const REASON_ENUM: &str = "skb_drop_reason";
@@ -28,6 +31,8 @@ pub struct KernelFacts {
     offsets: Option<Target>,
     /// Number of the type that describes the arguments of `kfree_skb`.
     drop_type: Option<u32>,
+    /// The same of `tcp_conn_request`.
+    request_type: Option<u32>,
     /// Shared by all targets.
     reasons: Arc<BTreeMap<u32, Reason>>,
 }
@@ -43,6 +48,8 @@ pub struct Usable {
     pub reasons: bool,
     /// `inet_sock_set_state` and `tcp_retransmit_synack`: sockets.
     pub sockets: bool,
+    /// Number of the type that describes `tcp_conn_request`, and the members of a listener are known: full accept queues.
+    pub request_type: Option<u32>,
 }
 
 impl KernelFacts {
@@ -91,13 +98,16 @@ impl KernelFacts {
             sock_peer4: at("sock_common", &["skc_daddr"]),
             sock_peer6: at("sock_common", &["skc_v6_daddr"]),
             sock_error: at("sock", &["sk_err"]),
+            sock_ack_backlog: at("sock", &["sk_ack_backlog"]),
+            sock_max_ack_backlog: at("sock", &["sk_max_ack_backlog"]),
             tcp_bytes_received: at("tcp_sock", &["bytes_received"]),
             tcp_bytes_sent: at("tcp_sock", &["bytes_sent"]),
             ..Target::UNKNOWN_KERNEL
         };
         Ok(Self {
-            offsets: Some(offsets),
+            offsets: Some(with_records(offsets)),
             drop_type: btf.tracepoint("kfree_skb"),
+            request_type: btf.function("tcp_conn_request"),
             reasons: Arc::new(reasons),
         })
     }
@@ -110,7 +120,13 @@ impl KernelFacts {
     /// Which tracepoint programs can run.
     pub fn usable(&self) -> Usable {
         let Some(facts) = self.offsets else {
-            return Usable { drops: false, drop_type: None, reasons: false, sockets: false };
+            return Usable {
+                drops: false,
+                drop_type: None,
+                reasons: false,
+                sockets: false,
+                request_type: None,
+            };
         };
         let known = |offsets: &[u32]| offsets.iter().all(|offset| *offset != ABSENT);
         let namespace = [facts.net_inode, facts.dev_net, facts.sock_net];
@@ -135,7 +151,10 @@ impl KernelFacts {
             facts.tcp_bytes_received,
             facts.tcp_bytes_sent,
         ];
+        let listener = [facts.sock_local_port, facts.sock_ack_backlog, facts.sock_max_ack_backlog];
+        let has_listener = known(&namespace) && known(&packet) && known(&listener);
         Usable {
+            request_type: self.request_type.filter(|_| has_listener),
             drops: known(&namespace) && known(&packet),
             drop_type: self.drop_type,
             reasons: known(&[facts.reason_argument, facts.reason_not_specified]),

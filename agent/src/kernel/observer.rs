@@ -24,7 +24,7 @@ use crate::{
         maps::{MapAccessError, Maps},
         memory,
         namespace::{Namespace, NamespaceError},
-        programs::{Programs, Sizes},
+        programs::{Programs, Sizes, drop_entries},
         reading::Reader,
         refusal::LoadError,
         routes::RouteReader,
@@ -84,8 +84,8 @@ pub struct Options<'a> {
     pub shares: bool,
     /// Whether the NLB's nodes are to be learned, because nobody named them.
     pub learns: bool,
-    /// Entries of the drop table.
-    pub drop_entries: u32,
+    /// Entries of the drop table, where not as many as its sources may need.
+    pub drop_entries: Option<u32>,
     /// Entries of the table of connections that began like a health check.
     pub probe_entries: u32,
 }
@@ -136,7 +136,7 @@ impl Observer {
         let sizes = Sizes {
             slots: sources.capacity(),
             ports: port_count,
-            drops: options.drop_entries,
+            drops: options.drop_entries.unwrap_or_else(|| drop_entries(sources.capacity(), port_count)),
             probes: options.probe_entries,
             nodes: source_maps::nodes(sources),
             trie4: sources.capacity(),

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{BtfTracePoint, ProgramError, RawTracePoint, SchedClassifier},
+    programs::{ProgramError, SchedClassifier},
 };
 
 use agent_common::{config::Target, tally::share_of};
@@ -17,7 +17,8 @@ use crate::{
         dispatcher::{self, Seat},
         facts::Usable,
         refusal::{LoadError, is_debugging, load_error, refusal},
-        typed,
+        tracepoints::{self, FULL_QUEUES, Tracepoint},
+        typed::Types,
     },
 };
 
@@ -60,6 +61,12 @@ pub struct Sizes {
     pub trie6: u32,
 }
 
+/// How many (source, port, reason) combinations are told apart: room for sixteen reasons of each source and port, of which few
+/// have more than two. An entry takes some hundred bytes, whether it is used or not.
+pub fn drop_entries(slots: u32, ports: u32) -> u32 {
+    slots.saturating_mul(ports).saturating_mul(16).clamp(256, 4096)
+}
+
 /// The loaded object.
 pub struct Programs {
     /// Maps and programs.
@@ -72,16 +79,6 @@ pub struct Programs {
     seat: Option<Seat>,
     /// What could not be hooked up.
     pub blind_spots: Vec<BlindSpot>,
-}
-
-/// A tracepoint program and what is not seen without it.
-struct Tracepoint {
-    name: &'static str,
-    usable: bool,
-    /// A program that takes arguments with types, and the number of the kernel's type that describes them.
-    typed: Option<(&'static str, u32)>,
-    stages: &'static [Stage],
-    loss: &'static str,
 }
 
 impl Programs {
@@ -116,31 +113,13 @@ impl Programs {
         let seat = if shares { Seat::take(target.netns_inode, target) } else { None };
         let mut programs =
             Self { object, tracepoints: Vec::new(), alone: Vec::new(), seat, blind_spots: Vec::new() };
-        let tracepoints = [
-            Tracepoint {
-                name: "kfree_skb",
-                usable: usable.drops,
-                typed: usable.drop_type.map(|type_id| ("kfree_skb_typed", type_id)),
-                stages: &[Stage::Admitted],
-                loss: "which SYNs this host drops, and why",
-            },
-            Tracepoint {
-                name: "inet_sock_set_state",
-                usable: usable.sockets,
-                typed: None,
-                stages: &[Stage::Established, Stage::Served],
-                loss: "which handshakes are finished and which connections are served",
-            },
-            Tracepoint {
-                name: "tcp_retransmit_synack",
-                usable: usable.sockets,
-                typed: None,
-                stages: &[Stage::Established],
-                loss: "which SYN-ACKs are sent again",
-            },
-        ];
-        for tracepoint in &tracepoints {
-            programs.hook_up(tracepoint);
+        // What targets share is hooked up by numbers: tail calls go from a kind of program to the same kind only.
+        let types = if programs.seat.is_none() { tracepoints::types(usable) } else { None };
+        for tracepoint in &tracepoints::all(usable, target) {
+            programs.watch(tracepoint, types.as_ref());
+        }
+        if let Some(types) = types.filter(|_| usable.request_type.is_some()) {
+            programs.refine(&types);
         }
         if usable.drops && !usable.reasons {
             programs.blind_spots.push(BlindSpot {
@@ -152,14 +131,15 @@ impl Programs {
         Ok(programs)
     }
 
-    fn hook_up(&mut self, tracepoint: &Tracepoint) {
+    fn watch(&mut self, tracepoint: &Tracepoint, types: Option<&Types>) {
         let cause = if tracepoint.usable {
-            match self.try_hook_up(tracepoint) {
-                Ok(()) => {
+            match tracepoint.hook_up(&mut self.object, self.seat.as_ref(), types) {
+                Ok(program) => {
+                    self.alone.extend(program);
                     self.tracepoints.push(tracepoint.name);
                     return;
                 }
-                Err(error) => refusal(tracepoint.name, &error),
+                Err(cause) => cause,
             }
         } else {
             "the kernel's type information (/sys/kernel/btf/vmlinux) is missing or lacks what it needs"
@@ -172,35 +152,15 @@ impl Programs {
         });
     }
 
-    fn try_hook_up(&mut self, tracepoint: &Tracepoint) -> Result<(), ProgramError> {
-        // What targets share is hooked up by numbers: tail calls go from a kind of program to the same kind only.
-        if self.seat.is_none()
-            && let Some((program, type_id)) = tracepoint.typed
-        {
-            match self.try_typed(program, tracepoint.name, type_id) {
-                Ok(()) => return Ok(()),
-                Err(error) => log::debug!("{}", refusal(program, &error)),
+    /// Hooks up what tells more where it can be, and whose absence leaves nothing unseen.
+    fn refine(&mut self, types: &Types) {
+        match tracepoints::hook_up_full_queues(&mut self.object, types) {
+            Ok(()) => {
+                self.tracepoints.push(FULL_QUEUES);
+                self.alone.push(FULL_QUEUES);
             }
+            Err(error) => log::debug!("{FULL_QUEUES}: {}", refusal(FULL_QUEUES, &error)),
         }
-        let name = tracepoint.name;
-        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-        let program: &mut RawTracePoint = program.try_into()?;
-        program.load()?;
-        if let Some(seat) = &self.seat
-            && seat.put(name, program.fd()?)
-        {
-            return Ok(());
-        }
-        self.alone.push(name);
-        program.attach(name).map(|_link_stays_with_the_program| ())
-    }
-
-    fn try_typed(&mut self, name: &'static str, tracepoint: &str, type_id: u32) -> Result<(), ProgramError> {
-        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-        let program: &mut BtfTracePoint = program.try_into()?;
-        typed::hook_up(program, tracepoint, type_id)?;
-        self.alone.push(name);
-        Ok(())
     }
 
     /// Descriptors of the programs that the tracepoints run, those that are shared with other targets included.

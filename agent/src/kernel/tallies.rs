@@ -60,6 +60,7 @@ fn from_kernel(counted: &agent_common::tally::Tally, manners: &Manners) -> Tally
         cookies: counted.cookies,
         refused: counted.refused,
         synack_retransmits: counted.synack_retransmits,
+        queue_full: manners.queue_full,
         established: counted.established,
         served: counted.served,
         unserved: counted.unserved,

@@ -161,6 +161,7 @@ async fn watch(settings: &Settings, until: Until, sink: &mut Sink) -> Result<Vec
         join: !settings.namespaces.is_empty() || settings.all_namespaces,
     });
     publish(ready.as_mut(), settings, &targets)?;
+    memory::let_go_of_code();
 
     let began = Instant::now();
     let mut common_pace = CommonPace::default();

@@ -119,14 +119,25 @@ fn addresses(listeners: &[&Listener]) -> String {
 fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let overflows = case.history.host_growth(case.now).listen_overflows.filter(|count| *count > 0)?;
     let listener = case.history.full_listener(group.port, case.now)?;
-    let stuck =
-        stuck(group, |track| Account::sure(case, track, SYNCHRONOUS).unaccounted() + unfinished(case, track));
+    let seen = |track: &Track| case.recent(track).queue_full;
+    let stuck = stuck(group, |track| {
+        seen(track) + Account::sure(case, track, SYNCHRONOUS).unaccounted() + unfinished(case, track)
+    });
     if stuck.is_empty() {
         return None;
     }
     let sources = labels(case, &stuck);
     let attempts: u64 = stuck.iter().map(|(_, count)| count).sum();
+    let seen: u64 = group.members.iter().map(|(_, track)| seen(track)).sum();
     let (backlog, limit) = (listener.backlog, listener.backlog_limit);
+    let mut evidence = vec![
+        Fact::count("attempts_left_hanging", attempts, FactOrigin::Hook),
+        Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
+        Fact::count("accept_queue", u64::from(backlog), FactOrigin::SocketTable),
+        Fact::count("accept_queue_limit", u64::from(limit), FactOrigin::SocketTable),
+    ];
+    // Not every kernel lets it be seen, and those that came to the final ACK were not there.
+    evidence.extend((seen > 0).then(|| Fact::count("syns_at_full_queue", seen, FactOrigin::Hook)));
     Some(Finding {
         code: Code::AcceptQueueFull,
         severity: Severity::Fault,
@@ -143,12 +154,7 @@ fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
             case.evidence_seconds(),
         ),
         advice: case.facts().accept_faster(group.port, limit),
-        evidence: vec![
-            Fact::count("attempts_left_hanging", attempts, FactOrigin::Hook),
-            Fact::count("listen_overflows", overflows, FactOrigin::Netstat),
-            Fact::count("accept_queue", u64::from(backlog), FactOrigin::SocketTable),
-            Fact::count("accept_queue_limit", u64::from(limit), FactOrigin::SocketTable),
-        ],
+        evidence,
         sources,
     })
 }

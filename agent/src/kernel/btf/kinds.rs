@@ -17,6 +17,8 @@ pub enum Kind {
     Qualifier,
     /// Pointer
     Pointer,
+    /// Function
+    Function,
     /// Signature of a function
     FunctionProto,
     /// Any other, with its number
@@ -33,9 +35,10 @@ impl Kind {
             6 => Self::Enum,
             8 => Self::Typedef,
             9..=11 | 18 => Self::Qualifier,
+            12 => Self::Function,
             13 => Self::FunctionProto,
             19 => Self::Enum64,
-            number @ (1 | 3 | 7 | 12 | 14..=17) => Self::Other(number),
+            number @ (1 | 3 | 7 | 14..=17) => Self::Other(number),
             _ => return None,
         })
     }
@@ -46,13 +49,13 @@ impl Kind {
         Some(match self {
             Self::Struct | Self::Union | Self::Enum64 => count * 12,
             Self::Enum | Self::FunctionProto => count * 8,
-            Self::Typedef | Self::Qualifier | Self::Pointer => 0,
+            Self::Typedef | Self::Qualifier | Self::Pointer | Self::Function => 0,
             // Integer, variable, declaration tag.
             Self::Other(1 | 14 | 17) => 4,
             // Array.
             Self::Other(3) => 12,
-            // Forward declaration, function, float.
-            Self::Other(7 | 12 | 16) => 0,
+            // Forward declaration, float.
+            Self::Other(7 | 16) => 0,
             // Data section.
             Self::Other(15) => count * 12,
             Self::Other(_) => return None,

@@ -127,6 +127,11 @@ impl Btf {
         self.find(&format!("btf_trace_{tracepoint}"), |kind| kind == Kind::Typedef)
     }
 
+    /// Number of the type that describes a function of the kernel's; `None` where it has none of this name.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.find(name, |kind| kind == Kind::Function)
+    }
+
     /// Names and values of an enum, in its order; empty when there is none.
     pub fn enumeration(&self, name: &str) -> Vec<(String, u32)> {
         let Some(id) = self.find(name, Kind::is_enum) else { return Vec::new() };
@@ -145,7 +150,17 @@ impl Btf {
 
     fn find(&self, name: &str, wanted: impl Fn(Kind) -> bool) -> Option<u32> {
         (1..=self.types.len() as u32)
-            .find(|id| self.kind(*id).is_some_and(&wanted) && self.name(*id) == Some(name))
+            .find(|id| self.kind(*id).is_some_and(&wanted) && self.is_named(*id, name))
+    }
+
+    /// By its bytes: most types have another name, and need not be text to have one.
+    fn is_named(&self, id: u32, name: &str) -> bool {
+        let begin =
+            self.start(id).and_then(|start| Some(self.strings + word_at(&self.bytes, start)? as usize));
+        let rest = begin
+            .and_then(|begin| self.bytes.get(begin..))
+            .and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn member(&self, structure: u32, name: &str, depth: usize, left: &mut u32) -> Option<(u32, u32)> {

@@ -91,8 +91,8 @@ fn btf(path: &Path, home: Home) -> Check {
     }
 }
 
-/// The programs are hooked up as raw tracepoints, by a system call: tracefs is not needed, and saying so spares a
-/// search.
+/// The programs are hooked up as raw tracepoints, by a system call: tracefs is needed only where that is refused, and saying so
+/// spares a search.
 fn tracefs() -> Check {
     let is_there = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
         .into_iter()

@@ -146,6 +146,30 @@ fn a_queue_that_is_full_at_the_syn() {
 }
 
 #[test]
+fn a_syn_that_was_seen_before_a_full_queue_is_named_at_once_and_for_its_own_source() {
+    let mut story = Story::new();
+    fill_queue(&mut story);
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.pass(1, |story, _| {
+        story.arrive(NODE_A);
+        story.tally(NODE_A).queue_full += 1;
+        story.count(|host| &mut host.listen_overflows, 1);
+        story.count(|host| &mut host.listen_drops, 1);
+        // In flight: it has neither met the queue nor been answered yet.
+        story.arrive(NODE_B);
+    });
+    let found = story.findings();
+    assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A]))]);
+    let counted =
+        |name| found[0].evidence.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone());
+    assert_eq!(counted("syns_at_full_queue"), Some(Value::Count(1)));
+    assert_eq!(counted("attempts_left_hanging"), Some(Value::Count(1)));
+}
+
+#[test]
 fn a_queue_that_is_full_at_the_final_ack_outranks_a_lost_reply() {
     let mut story = Story::new();
     fill_queue(&mut story);
