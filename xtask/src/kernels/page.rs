@@ -14,7 +14,7 @@ const BEGIN: &str = "<!-- written by `cargo xtask kernels --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
 /// The hook at the begin of a function: it tells more where a kernel lets it be traced, and is none of the tracepoints.
-const REFINEMENT: &str = "tcp_conn_request";
+const FUNCTION: &str = "tcp_conn_request";
 
 /// One kernel's name, what it stands in for, and what it showed.
 pub struct Column {
@@ -39,20 +39,22 @@ pub fn write(columns: &[Column]) -> Result<()> {
 
 fn tables(columns: &[Column]) -> String {
     let mut text = String::from(
-        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Blind spots | Rows that held |\n|---|---|---|---|---|---|---|\n",
+        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Functions | Blind spots | Rows that held |\n|---|---|---|---|---|---|---|---|\n",
     );
     for Column { name, stands_in_for, record } in columns {
-        let hooks = record.hooks.iter().filter(|hook| *hook != REFINEMENT);
+        let (functions, hooks): (Vec<&String>, Vec<&String>) =
+            record.hooks.iter().partition(|hook| *hook == FUNCTION);
         let (interface, tracepoints): (Vec<&String>, Vec<&String>) =
-            hooks.partition(|hook| hook.starts_with("tcx") || hook.starts_with("clsact"));
+            hooks.into_iter().partition(|hook| hook.starts_with("tcx") || hook.starts_with("clsact"));
         let ways: BTreeSet<&str> = interface.iter().filter_map(|hook| hook.split(' ').next()).collect();
         let _ = writeln!(
             text,
-            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} |",
+            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} | {} |",
             record.release,
             interface.len(),
             listed(ways),
             tracepoints.len(),
+            listed(functions.iter().map(|name| format!("`{name}`"))),
             listed(record.blind_spots.iter().map(|id| format!("`{id}`"))),
             record.rows,
         );
@@ -119,8 +121,8 @@ mod tests {
         });
         let text = tables(&columns);
         for line in [
-            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | `drop_reasons` | 7 |",
-            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | none | 9 |",
+            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | `tcp_conn_request` | `drop_reasons` | 7 |",
+            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | none | none | 9 |",
             "| Finding | 5.10 | running |",
             "| `host_firewall` | blind | 3 |",
             "| `probes_missing` | 2 | - |",

@@ -99,7 +99,11 @@ fn tracefs() -> Check {
         .any(|path| Path::new(path).exists());
     Check::pass(
         "tracefs",
-        if is_there { "it is mounted, and not needed" } else { "it is not mounted, and not needed" },
+        if is_there {
+            "it is mounted, and needed only where raw tracepoints are refused"
+        } else {
+            "it is not mounted, and needed only where raw tracepoints are refused"
+        },
     )
 }
 
