@@ -36,6 +36,10 @@ use aya_ebpf::{
 /// and pkt_cls.h, v6.6).
 const NEXT: i32 = -1;
 
+/// What a classic tracepoint's program says for others to see the event, too: with 0 it would be kept from everybody who listens by
+/// perf (`perf_trace_run_bpf_submit`, kernel/events/core.c, v6.1).
+const GO_ON: u32 = 1;
+
 /// Counts inbound SYNs, and looks at what connections from the NLB's nodes begin with. The name shows in `tc filter show` and
 /// `bpftool net`, and is how a stale filter is recognised.
 #[classifier]
@@ -87,7 +91,7 @@ pub fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
 #[tracepoint(category = "skb", name = "kfree_skb")]
 pub fn kfree_skb_parsed(context: TracePointContext) -> u32 {
     drop::record_parsed(&context);
-    0
+    GO_ON
 }
 
 /// Counts SYNs that meet a full accept queue.
@@ -108,7 +112,7 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
 #[tracepoint(category = "sock", name = "inet_sock_set_state")]
 pub fn inet_sock_set_state_parsed(context: TracePointContext) -> u32 {
     state::record_parsed(&context);
-    0
+    GO_ON
 }
 
 /// Counts SYN-ACKs sent again.
@@ -122,7 +126,7 @@ pub fn tcp_retransmit_synack(context: RawTracePointContext) -> i32 {
 #[tracepoint(category = "tcp", name = "tcp_retransmit_synack")]
 pub fn tcp_retransmit_synack_parsed(context: TracePointContext) -> u32 {
     retransmit::record_parsed(&context);
-    0
+    GO_ON
 }
 
 /// The packet of a tc context, and its length with the part that is not linear.

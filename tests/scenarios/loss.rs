@@ -1,12 +1,13 @@
 //! What the agent fails to record is counted to the one, and keeps the verdict from being `healthy`.
 
-use std::{io::ErrorKind, net::IpAddr, ops::Range, thread::sleep, time::Duration};
+use std::{io::ErrorKind, net::IpAddr, ops::Range, process::Command, thread::sleep, time::Duration};
 
 use lab::{
-    agent::{Agent, Ended, words},
+    agent::{self, Agent, Ended, words},
     app::{App, Listen},
     flood,
     frame::{Frame, Link},
+    kernel,
     nlb::{connect, in_vain},
     plan::{Family, Plan},
     topology::Topology,
@@ -15,9 +16,13 @@ use serde_json::Value;
 
 use crate::{
     blind::{dropped_by, gives_drop_reasons, healthy_at_best},
+    expected::arrived,
     row::{PATIENCE, nodes},
     turns,
 };
+
+/// More dropped SYNs than the ring buffer of the programs' lines has room for at a time: 128 KiB.
+const MANY: u64 = 20_000;
 
 pub fn lost(ended: &Ended, kind: &str) -> u64 {
     let line = ended.lines.iter().rev().find(|line| line["kind"] == "loss").expect("a line about loss");
@@ -68,6 +73,36 @@ fn drops_beyond_the_table_are_counted() {
     assert_eq!(dropped, 5 + 7, "{}", ended.text);
     let verdict = if blind { "inconclusive" } else { "fault" };
     assert_eq!(ended.lines.last().map(|line| &line["verdict"]), Some(&Value::from(verdict)));
+}
+
+/// The programs' own lines go through a ring buffer, which is small: those that find no room are gone, and nothing else is.
+#[test]
+fn a_full_ring_buffer_costs_lines_and_no_counts() {
+    let _turn = turns::share();
+    let plan = Plan::draw(Family::V4);
+    let lab = Topology::new(plan.clone());
+    lab.firewall("input", &format!("tcp dport {} drop", plan.port));
+    let [a, b] = nodes(&plan);
+    let mut command = Command::new(agent::binary());
+    // One place for drops, which the first one takes: each of the others is worth a line.
+    command.args(words(&format!(
+        "trace --output json --port {} --nlb {a} {b} --client {} --drop-entries 1 --interval 300ms",
+        plan.port, plan.client.subnet
+    )));
+    command.args(kernel::arguments()).env("RUST_LOG", "debug");
+    let mut agent = Agent::spawn(&lab.task, command);
+    agent.wait_for("the agent to watch", agent::START, |line| line["kind"] == "start");
+    send(&lab, a, 1);
+    send(&lab, plan.client.address(), MANY);
+    agent.wait_until("every SYN and drop to be counted", PATIENCE, |lines| {
+        let loss = lines.iter().rev().find(|line| line["kind"] == "loss")?;
+        let client = arrived(lines, plan.port).values().sum::<u64>();
+        (loss["drops"] == MANY && client == 1 + MANY).then_some(())
+    });
+    let ended = agent.stop();
+    assert_eq!(lost(&ended, "drops"), MANY, "{}", ended.text);
+    let lines = ended.errors.lines().filter(|line| line.contains("drop table full")).count() as u64;
+    assert!((1..MANY).contains(&lines), "{lines} lines of {MANY} found room");
 }
 
 #[test]

@@ -42,7 +42,11 @@ pub(super) fn all(usable: Usable, target: &Target) -> [Tracepoint; 3] {
             category: "skb",
             usable: usable.drops,
             typed: usable.drop_type.map(|_| "kfree_skb_typed"),
-            parsed: if_known("kfree_skb_parsed", &[target.record_packet]),
+            parsed: if usable.reasons {
+                if_known("kfree_skb_parsed", &[target.record_packet, target.record_reason])
+            } else {
+                if_known("kfree_skb_parsed", &[target.record_packet])
+            },
             stages: &[Stage::Admitted],
             loss: "which SYNs this host drops, and why",
         },

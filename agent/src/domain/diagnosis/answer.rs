@@ -119,10 +119,11 @@ fn addresses(listeners: &[&Listener]) -> String {
 fn queue_full(case: &Case<'_>, group: &Group<'_>) -> Option<Finding> {
     let overflows = case.history.host_growth(case.now).listen_overflows.filter(|count| *count > 0)?;
     let listener = case.history.full_listener(group.port, case.now)?;
-    let seen = |track: &Track| case.recent(track).queue_full;
-    let stuck = stuck(group, |track| {
-        seen(track) + Account::sure(case, track, SYNCHRONOUS).unaccounted() + unfinished(case, track)
-    });
+    let unaccounted = |track: &Track, age| Account::sure(case, track, age).unaccounted();
+    // Those that were seen are among the unanswered at once; others of them came another way than by this interface.
+    let seen = |track: &Track| case.recent(track).queue_full.min(unaccounted(track, Duration::ZERO));
+    let stuck =
+        stuck(group, |track| seen(track).max(unaccounted(track, SYNCHRONOUS)) + unfinished(case, track));
     if stuck.is_empty() {
         return None;
     }

@@ -79,5 +79,4 @@ fn gone(told: &Tally) -> u64 {
         + told.drops_of(Dropped::DuplicateSyn)
         + told.drops_with(Dropped::Syn, Meaning::NotForThisHost)
         + told.drops_of(Dropped::SynAck)
-        + told.queue_full
 }

@@ -167,6 +167,48 @@ fn a_syn_that_was_seen_before_a_full_queue_is_named_at_once_and_for_its_own_sour
         |name| found[0].evidence.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone());
     assert_eq!(counted("syns_at_full_queue"), Some(Value::Count(1)));
     assert_eq!(counted("attempts_left_hanging"), Some(Value::Count(1)));
+    // Later it is one that nothing accounts for, too, and still the same one.
+    story.tally(NODE_B).synacks += 1;
+    story.tally(NODE_B).established += 1;
+    story.pass(2, |_, _| {});
+    let found = story.findings();
+    let attempts = found[0].evidence.iter().find(|fact| fact.name == "attempts_left_hanging");
+    assert_eq!(attempts.map(|fact| fact.value.clone()), Some(Value::Count(1)));
+}
+
+#[test]
+fn syns_that_came_to_a_full_queue_by_another_interface_are_no_attempts() {
+    let mut story = Story::new();
+    fill_queue(&mut story);
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.pass(1, |story, _| {
+        story.tally(NODE_A).queue_full += 3;
+        story.count(|host| &mut host.listen_overflows, 3);
+        story.count(|host| &mut host.listen_drops, 3);
+    });
+    assert_eq!(story.conclusions(), []);
+}
+
+/// The finding needs the listener as it was: without, the doubt has to stay.
+#[test]
+fn a_syn_at_a_queue_that_was_never_read_full_stays_unexplained() {
+    let mut story = Story::new();
+    story.probes(40, |story| {
+        story.serve(NODE_A);
+        story.serve(NODE_B);
+    });
+    story.pass(1, |story, _| {
+        story.arrive(NODE_A);
+        story.tally(NODE_A).queue_full += 1;
+        story.count(|host| &mut host.listen_overflows, 1);
+        story.count(|host| &mut host.listen_drops, 1);
+    });
+    story.pass(2, |_, _| {});
+    assert_eq!(story.conclusions(), []);
+    assert_eq!(story.verdict(&[]).state, State::Inconclusive);
 }
 
 #[test]
