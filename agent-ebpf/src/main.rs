@@ -28,7 +28,8 @@ mod word;
 
 use aya_ebpf::{
     bindings::__sk_buff,
-    macros::{btf_tracepoint, classifier, fentry, raw_tracepoint, tracepoint},
+    cty::c_void,
+    macros::{btf_tracepoint, classifier, fentry, raw_tracepoint},
     programs::{BtfTracePointContext, FEntryContext, RawTracePointContext, TcContext, TracePointContext},
 };
 
@@ -37,7 +38,7 @@ use aya_ebpf::{
 const NEXT: i32 = -1;
 
 /// What a classic tracepoint's program says for others to see the event, too: with 0 it would be kept from everybody who listens by
-/// perf (`perf_trace_run_bpf_submit`, kernel/events/core.c, v6.1).
+/// perf (`perf_trace_run_bpf_submit`, kernel/events/core.c, v6.1). aya's own attribute makes every such program say 0.
 const GO_ON: u32 = 1;
 
 /// Counts inbound SYNs, and looks at what connections from the NLB's nodes begin with. The name shows in `tc filter show` and
@@ -88,9 +89,10 @@ pub fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
 }
 
 /// The same, where the kernel refuses raw tracepoints.
-#[tracepoint(category = "skb", name = "kfree_skb")]
-pub fn kfree_skb_parsed(context: TracePointContext) -> u32 {
-    drop::record_parsed(&context);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tracepoint/skb/kfree_skb")]
+pub extern "C" fn kfree_skb_parsed(context: *mut c_void) -> u32 {
+    drop::record_parsed(&TracePointContext::new(context));
     GO_ON
 }
 
@@ -109,9 +111,10 @@ pub fn inet_sock_set_state(context: RawTracePointContext) -> i32 {
 }
 
 /// The same, where the kernel refuses raw tracepoints.
-#[tracepoint(category = "sock", name = "inet_sock_set_state")]
-pub fn inet_sock_set_state_parsed(context: TracePointContext) -> u32 {
-    state::record_parsed(&context);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tracepoint/sock/inet_sock_set_state")]
+pub extern "C" fn inet_sock_set_state_parsed(context: *mut c_void) -> u32 {
+    state::record_parsed(&TracePointContext::new(context));
     GO_ON
 }
 
@@ -123,9 +126,10 @@ pub fn tcp_retransmit_synack(context: RawTracePointContext) -> i32 {
 }
 
 /// The same, where the kernel refuses raw tracepoints.
-#[tracepoint(category = "tcp", name = "tcp_retransmit_synack")]
-pub fn tcp_retransmit_synack_parsed(context: TracePointContext) -> u32 {
-    retransmit::record_parsed(&context);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tracepoint/tcp/tcp_retransmit_synack")]
+pub extern "C" fn tcp_retransmit_synack_parsed(context: *mut c_void) -> u32 {
+    retransmit::record_parsed(&TracePointContext::new(context));
     GO_ON
 }
 

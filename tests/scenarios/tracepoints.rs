@@ -9,6 +9,7 @@ use lab::{
     descriptors::numbers,
     kernel::{self, GIVES_DROP_REASONS},
     nlb::{connect, in_vain},
+    perf::Events,
     plan::{Family, Plan},
     shell,
     tampered::Copied,
@@ -52,6 +53,14 @@ fn without_raw_tracepoints(scene: &Scene, script: &str) -> (Agent, Copied) {
     (watching(Agent::spawn(&scene.lab.task, command)), copy)
 }
 
+/// Number of a tracepoint, for perf.
+fn number(scene: &Scene, tracepoint: &str) -> u64 {
+    let id = format!("/sys/kernel/tracing/events/{tracepoint}/id");
+    let text =
+        shell::run(&scene.lab.task, "unshare", &["--mount", "sh", "-c", WITH_TRACEFS, "sh", "cat", &id], "");
+    text.trim().parse().expect("a number")
+}
+
 #[test]
 fn events_are_told_by_their_records_where_no_raw_tracepoint_is_taken() {
     let _turn = turns::share();
@@ -64,7 +73,10 @@ fn events_are_told_by_their_records_where_no_raw_tracepoint_is_taken() {
         assert_eq!([TRACEPOINT, RAW_TRACEPOINT, TRACING].map(of), [3, 0, 0]);
         let spots: &[&str] = if *GIVES_DROP_REASONS { &[] } else { &["drop_reasons"] };
         assert_eq!((hooks(&start), ids(&start)), (HOOKS, spots.to_vec()), "{start}");
+        // Others who listen to the same hear it still.
+        let others = Events::open(number(&scene, "sock/inet_sock_set_state"));
         scene.ask();
+        assert!(others.count() > 0, "no state changed for others");
         agent.wait_until("the connection to be served", PATIENCE, |lines| {
             let counts = ["established", "served"].map(|stage| sum(lines, "client", stage));
             (counts == [1, 1]).then_some(())

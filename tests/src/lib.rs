@@ -40,6 +40,7 @@ pub mod nginx;
 pub mod nlb;
 pub mod node;
 pub mod others;
+pub mod perf;
 pub mod plan;
 pub mod promtool;
 pub mod proxy_protocol;
