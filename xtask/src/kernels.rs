@@ -36,6 +36,8 @@ struct Known {
     source: Source,
     /// Ids of the blind spots that the agent may have on it. Any other is a failure.
     blind_spots: &'static [&'static str],
+    /// Whether it lets functions be traced; that it does not any more is a failure, too.
+    traces_functions: bool,
 }
 
 const KERNELS: &[Known] = &[
@@ -45,29 +47,34 @@ const KERNELS: &[Known] = &[
         // Debian 11 lives on in its security suite only.
         source: Source { archive: "debian-security", suites: &["bullseye-security"] },
         blind_spots: &["drop_reasons"],
+        traces_functions: true,
     },
     Known {
         name: "6.1",
         stands_in_for: "Amazon Linux 2023, Bottlerocket",
         source: Source { archive: "debian-security", suites: &["bookworm-security"] },
         blind_spots: &[],
+        traces_functions: true,
     },
     Known {
         name: "6.12",
         stands_in_for: "Amazon Linux 2023, Bottlerocket",
         source: Source { archive: "debian", suites: &["trixie"] },
         blind_spots: &[],
+        traces_functions: true,
     },
     Known {
         name: "newest",
         stands_in_for: "-",
         source: Source { archive: "debian", suites: &["sid"] },
         blind_spots: &[],
+        traces_functions: true,
     },
 ];
 
-/// The kernel of this machine, where `cargo xtask test` runs.
+/// The kernel of this machine, where `cargo xtask test` runs, and what it may be blind for: it may be an old one.
 const RUNNING: &str = "running";
+const BLIND_SPOTS_OF_RUNNING: &[&str] = &["drop_reasons"];
 
 /// The rows that run in a kernel unless others are asked for: all that need no program, module or table that a small guest
 /// lacks (nginx, promtool, ctnetlink).
@@ -141,8 +148,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Arguments of `kernels`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Kernels to boot, one after the other: 5.10, 6.1, 6.12, newest
-    #[arg(value_name = "VERSION", default_value = "6.1")]
+    /// Kernels to boot, one after the other
+    #[arg(value_name = "VERSION", default_values = ["5.10", "6.1", "6.12", "newest"])]
     versions: Vec<String>,
     /// The test target of the lab to run in them
     #[arg(long, value_name = "NAME", default_value = "scenarios")]
@@ -176,6 +183,10 @@ pub fn kernels(args: &Args) -> Result<()> {
         (true, true) => CORE.iter().map(Into::into).collect(),
         (true, false) => ROWS.iter().map(Into::into).collect(),
     };
+    if args.write {
+        // Rather than after all of them were booted.
+        matrix::rows().context("the page holds what this machine's own kernel showed, too")?;
+    }
     need_tools()?;
     setup::setup()?;
 
@@ -222,18 +233,25 @@ pub fn kernels(args: &Args) -> Result<()> {
 /// Keeps what a kernel showed; fails where the agent saw less than it has to there.
 fn judge(known: &Known, report: &Report) -> Result<()> {
     let record = Record::read(report.agent(), report.rows())?;
-    let permitted = |id: &&String| known.blind_spots.contains(&id.as_str());
-    let others: Vec<&String> = record.blind_spots.iter().filter(|id| !permitted(id)).collect();
-    ensure!(others.is_empty(), "blind spots in kernel {} that it should not have: {others:?}", known.name);
+    permit(known.name, &record, known.blind_spots)?;
+    let traces = record.hooks.iter().any(|hook| hook == page::FUNCTION);
+    ensure!(traces || !known.traces_functions, "{} is not traced in kernel {}", page::FUNCTION, known.name);
     record.keep(known.name)
+}
+
+/// Fails where a kernel has other blind spots than these.
+fn permit(name: &str, record: &Record, permitted: &[&str]) -> Result<()> {
+    let others: Vec<_> = record.blind_spots.iter().filter(|id| !permitted.contains(&id.as_str())).collect();
+    ensure!(others.is_empty(), "blind spots in kernel {name} that it should not have: {others:?}");
+    Ok(())
 }
 
 /// Writes the tables from every kernel that was kept, and from this machine's own.
 fn write_page(agent: &Path) -> Result<()> {
     let mut columns = Vec::new();
-    for Known { name, stands_in_for, .. } in KERNELS {
+    for Known { name, stands_in_for, blind_spots, .. } in KERNELS {
         if let Some(record) = Record::kept(name)? {
-            columns.push(Column { name, stands_in_for, record });
+            columns.push(Column { name, stands_in_for, permitted: blind_spots, record });
         }
     }
     let rows = matrix::rows()?;
@@ -245,7 +263,8 @@ fn write_page(agent: &Path) -> Result<()> {
     }
     let record =
         Record::read(lines.iter().flat_map(|text| text.lines()), rows.iter().flat_map(|row| row.lines()))?;
-    columns.push(Column { name: RUNNING, stands_in_for: "-", record });
+    permit(RUNNING, &record, BLIND_SPOTS_OF_RUNNING)?;
+    columns.push(Column { name: RUNNING, stands_in_for: "-", permitted: BLIND_SPOTS_OF_RUNNING, record });
     page::write(&columns)
 }
 

@@ -14,12 +14,14 @@ const BEGIN: &str = "<!-- written by `cargo xtask kernels --write` -->\n";
 const END: &str = "<!-- end -->\n";
 
 /// The hook at the begin of a function: it tells more where a kernel lets it be traced, and is none of the tracepoints.
-const FUNCTION: &str = "tcp_conn_request";
+pub const FUNCTION: &str = "tcp_conn_request";
 
 /// One kernel's name, what it stands in for, and what it showed.
 pub struct Column {
     pub name: &'static str,
     pub stands_in_for: &'static str,
+    /// Ids of the blind spots that it may have.
+    pub permitted: &'static [&'static str],
     pub record: Record,
 }
 
@@ -39,9 +41,9 @@ pub fn write(columns: &[Column]) -> Result<()> {
 
 fn tables(columns: &[Column]) -> String {
     let mut text = String::from(
-        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Functions | Blind spots | Rows that held |\n|---|---|---|---|---|---|---|---|\n",
+        "| Kernel | Release | Stands in for | On the interface | Tracepoints | Functions | Blind spots | Permitted | Rows that held |\n|---|---|---|---|---|---|---|---|---|\n",
     );
-    for Column { name, stands_in_for, record } in columns {
+    for Column { name, stands_in_for, permitted, record } in columns {
         let (functions, hooks): (Vec<&String>, Vec<&String>) =
             record.hooks.iter().partition(|hook| *hook == FUNCTION);
         let (interface, tracepoints): (Vec<&String>, Vec<&String>) =
@@ -49,13 +51,14 @@ fn tables(columns: &[Column]) -> String {
         let ways: BTreeSet<&str> = interface.iter().filter_map(|hook| hook.split(' ').next()).collect();
         let _ = writeln!(
             text,
-            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} | {} |",
+            "| {name} | {} | {stands_in_for} | {} of 4 by {} | {} of 3 | {} | {} | {} | {} |",
             record.release,
             interface.len(),
             listed(ways),
             tracepoints.len(),
             listed(functions.iter().map(|name| format!("`{name}`"))),
             listed(record.blind_spots.iter().map(|id| format!("`{id}`"))),
+            listed(permitted.iter().map(|id| format!("`{id}`"))),
             record.rows,
         );
     }
@@ -117,12 +120,13 @@ mod tests {
         let columns = [("5.10", old), ("running", new)].map(|(name, record)| Column {
             name,
             stands_in_for: "Amazon",
+            permitted: &["drop_reasons"],
             record,
         });
         let text = tables(&columns);
         for line in [
-            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | `tcp_conn_request` | `drop_reasons` | 7 |",
-            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | none | none | 9 |",
+            "| 5.10 | 5.10.0 | Amazon | 2 of 4 by clsact | 1 of 3 | `tcp_conn_request` | `drop_reasons` | `drop_reasons` | 7 |",
+            "| running | 6.18.1 | Amazon | 1 of 4 by tcx | 0 of 3 | none | none | `drop_reasons` | 9 |",
             "| Finding | 5.10 | running |",
             "| `host_firewall` | blind | 3 |",
             "| `probes_missing` | 2 | - |",

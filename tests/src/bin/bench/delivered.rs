@@ -36,7 +36,7 @@ const DRAWN: u32 = 0x00ff_ffff;
 
 const WHY_ANSWERED: &str = "Programs that do nothing in the agent's place cost about as much: it is what one program more for each SYN and \
     each answer takes.";
-const WHY_DROPPED: &str = "No program can meet it: those that do nothing on the same hooks are beyond it, because the kernel takes little \
+const WHY_DROPPED: &str = "No program can meet it: those that do nothing in its place (a raw tracepoint among them) are beyond it, because the kernel takes little \
     more than a quarter of a microsecond for a packet that is dropped at once. What the agent's take beyond that is the copy of the \
     packet's headers by a call, and a hash table of the reasons (decision 0012).";
 

@@ -50,6 +50,7 @@ fn main() -> Result<()> {
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no bench {unknown}: choose from {}", known.join(", "));
     }
+    println!("{}", page::machine()?);
     let mut page = Page::default();
     for (name, measure) in BENCHES {
         if wanted.is_empty() || wanted.iter().any(|one| one == name) {

@@ -19,9 +19,10 @@ pub struct Page {
 const HEAD: &str = "# Performance
 
 Written by `cargo xtask bench`, which measures everything below in one run and needs root. Machines differ, and one machine
-differs from minute to minute: every figure is an add-on or a ratio against something else measured in turn within the same
-run, as a median with its 95 % interval. The control is one of both measured against itself. A target is met when the whole
-interval is within it, and unresolved when the control spreads by more than the target allows. Floods come from a generator of
+differs from minute to minute: what a packet or a request costs is an add-on or a ratio against something else measured in turn within
+the same run, as a median with its 95 % interval. The control, where there is one, is one of both measured against itself. A target is
+met when the whole interval is within it, and missed when the whole interval is beyond it by more than the control spreads; it is
+unresolved when the control spreads by more than the target allows. Floods come from a generator of
 the lab's on the same CPUs, so that rates are what is left beside it.
 ";
 
@@ -75,7 +76,11 @@ impl Page {
 }
 
 /// CPUs, their model, and the kernel.
-fn machine() -> Result<String> {
+///
+/// # Errors
+///
+/// When the machine cannot be named.
+pub fn machine() -> Result<String> {
     let text = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
     let named = |name: &str| {
         text.lines().find_map(|line| Some(line.strip_prefix(name)?.split_once(':')?.1.trim().to_owned()))

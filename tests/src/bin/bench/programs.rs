@@ -35,6 +35,8 @@ const WHY_MISS: &str = "A miss reads the frame's type, the protocol, both header
     each with the checks that the verifier wants, before it can be sure; the empty program reads nothing.";
 const WHY_SYN: &str = "A step of the search for each byte in which the 16 addresses differ (three here), and the look-up of the \
     tally of this CPU: each waits for what the one before it loaded.";
+const WHY_STRANGER: &str = "Besides what any counted SYN takes, who it was is kept among those seen of late.";
+const WHY_SYN6: &str = "An address of sixteen bytes is compared with one prefix after the other, the longest first (decision 0011).";
 const WHY_CUSTOMARY: &str = "Both designs read the same headers.";
 
 /// One packet, the program it is given to, and what it may cost beyond an empty program.
@@ -134,6 +136,12 @@ fn cases() -> Vec<Case> {
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let case = |what, side, frame: Frame, target| Case { what, side, frame: frame.bytes(), target };
     let miss = Some((3.0, WHY_MISS));
+    // The same frame with another type, and with another protocol.
+    let altered = |what, place: usize, bytes: &[u8]| {
+        let mut case = case(what, Side::Ingress, syn(NODE4, TASK4, PORT), miss);
+        case.frame[place..place + bytes.len()].copy_from_slice(bytes);
+        case
+    };
     vec![
         case("miss: acknowledgement for the port", Side::Ingress, acknowledgement(NODE4, TASK4), miss),
         case("miss: SYN for another port", Side::Ingress, syn(NODE4, TASK4, 9999), miss),
@@ -143,11 +151,23 @@ fn cases() -> Vec<Case> {
             syn(NODE4, TASK4, PORT),
             Some((8.0, WHY_SYN)),
         ),
-        case("counted SYN, none of 16 prefixes", Side::Ingress, syn(stranger, TASK4, PORT), None),
-        case("counted SYN, IPv6, last of 16 prefixes", Side::Ingress, syn(NODE6, TASK6, PORT), None),
+        case(
+            "counted SYN, none of 16 prefixes",
+            Side::Ingress,
+            syn(stranger, TASK4, PORT),
+            Some((8.0, WHY_STRANGER)),
+        ),
+        case(
+            "counted SYN, IPv6, last of 16 prefixes",
+            Side::Ingress,
+            syn(NODE6, TASK6, PORT),
+            Some((8.0, WHY_SYN6)),
+        ),
         case("miss: acknowledgement from the port", Side::Egress, reply(TASK4, NODE4, Flags::ACK), miss),
         case("miss: acknowledgement from another port", Side::Egress, other, miss),
         case("SYN-ACK", Side::Egress, reply(TASK4, NODE4, Flags::SYN_ACK), None),
         case("SYN-ACK, IPv6", Side::Egress, reply(TASK6, NODE6, Flags::SYN_ACK), None),
+        altered("miss: ARP", 12, &[0x08, 0x06]),
+        altered("miss: UDP for the port", 23, &[17]),
     ]
 }

@@ -28,7 +28,7 @@ const TASK: &str = "192.168.77.2:8080";
 pub const ALL: usize = 10_000;
 pub const SHARED: usize = 8_192;
 
-/// The same of tables whose nodes are all near ones.
+/// The same of tables whose nodes are all near ones; those of the others are not.
 const FEW: usize = 16;
 const SHARED_OF_FEW: usize = 12;
 
@@ -43,8 +43,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Runs with one frame before the next source.
 const REPEAT: u32 = 500;
 
-const WHY_SLOW: &str = "It builds the search anew and writes it node by node, each by a system call, on a machine whose CPUs all count \
-    SYNs.";
+const WHY_SLOW: &str = "It builds the search anew and writes it, near nodes by one system call and others by one each, on a machine \
+    whose CPUs all count SYNs.";
 const WHY_WRONG: &str = "A SYN whose search goes on for longer than two replacements take may meet a table that is being written.";
 
 /// Measures.
@@ -127,13 +127,12 @@ fn replace(page: &mut Page, all: usize, shared: usize) -> Result<()> {
 
 /// Two tables: most prefixes are in both, the others in one of them.
 pub fn both_tables(all: usize, shared: usize) -> [Vec<(IpNet, Role)>; 2] {
-    [Ipv4Addr::new(172, 16, 0, 0), Ipv4Addr::new(172, 32, 0, 0)].map(|own| {
-        let from = |base: Ipv4Addr, count: usize| {
-            (0..count as u32).map(move |number| {
-                let network = Ipv4Addr::from_bits(base.to_bits() + (number << 8));
-                (Ipv4Net::new_assert(network, 24).into(), Role::Client)
-            })
-        };
-        from(BASE, shared).chain(from(own, all - shared)).collect()
+    let network = |bits: u32| (Ipv4Net::new_assert(Ipv4Addr::from_bits(bits), 24).into(), Role::Client);
+    [Ipv4Addr::new(100, 0, 0, 0), Ipv4Addr::new(101, 0, 0, 0)].map(|own| {
+        let in_both = (0..shared as u32).map(|number| BASE.to_bits() + (number << 8));
+        // A node of the search for each value of the second byte.
+        let in_one = (0..(all - shared) as u32)
+            .map(move |number| own.to_bits() + ((number & 0xff) << 16) + ((number >> 8) << 8));
+        in_both.chain(in_one).map(network).collect()
     })
 }
