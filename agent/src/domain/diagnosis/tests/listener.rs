@@ -145,66 +145,62 @@ fn a_queue_that_is_full_at_the_syn() {
     assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A, B]))]);
 }
 
-#[test]
-fn a_syn_that_was_seen_before_a_full_queue_is_named_at_once_and_for_its_own_source() {
+/// Both nodes were served for a while.
+fn served() -> Story {
     let mut story = Story::new();
-    fill_queue(&mut story);
     story.probes(40, |story| {
         story.serve(NODE_A);
         story.serve(NODE_B);
     });
+    story
+}
+
+/// SYNs of this node are seen at a full queue.
+fn overflow(story: &mut Story, node: TallyKey, by: u64) {
+    story.tally(node).queue_full += by;
+    story.count(|host| &mut host.listen_overflows, by);
+    story.count(|host| &mut host.listen_drops, by);
+}
+
+#[test]
+fn a_syn_that_was_seen_before_a_full_queue_is_named_at_once_and_for_its_own_source() {
+    let mut story = served();
+    fill_queue(&mut story);
     story.pass(1, |story, _| {
         story.arrive(NODE_A);
-        story.tally(NODE_A).queue_full += 1;
-        story.count(|host| &mut host.listen_overflows, 1);
-        story.count(|host| &mut host.listen_drops, 1);
+        overflow(story, NODE_A, 1);
         // In flight: it has neither met the queue nor been answered yet.
         story.arrive(NODE_B);
     });
-    let found = story.findings();
+    let counted = |story: &Story, name| {
+        let found = story.findings();
+        found[0].evidence.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone())
+    };
     assert_eq!(story.conclusions(), [(Code::AcceptQueueFull, Confidence::Proven, nodes(&[A]))]);
-    let counted =
-        |name| found[0].evidence.iter().find(|fact| fact.name == name).map(|fact| fact.value.clone());
-    assert_eq!(counted("syns_at_full_queue"), Some(Value::Count(1)));
-    assert_eq!(counted("attempts_left_hanging"), Some(Value::Count(1)));
+    assert_eq!(counted(&story, "syns_at_full_queue"), Some(Value::Count(1)));
+    assert_eq!(counted(&story, "attempts_left_hanging"), Some(Value::Count(1)));
     // Later it is one that nothing accounts for, too, and still the same one.
     story.tally(NODE_B).synacks += 1;
     story.tally(NODE_B).established += 1;
     story.pass(2, |_, _| {});
-    let found = story.findings();
-    let attempts = found[0].evidence.iter().find(|fact| fact.name == "attempts_left_hanging");
-    assert_eq!(attempts.map(|fact| fact.value.clone()), Some(Value::Count(1)));
+    assert_eq!(counted(&story, "attempts_left_hanging"), Some(Value::Count(1)));
 }
 
 #[test]
 fn syns_that_came_to_a_full_queue_by_another_interface_are_no_attempts() {
-    let mut story = Story::new();
+    let mut story = served();
     fill_queue(&mut story);
-    story.probes(40, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
-    story.pass(1, |story, _| {
-        story.tally(NODE_A).queue_full += 3;
-        story.count(|host| &mut host.listen_overflows, 3);
-        story.count(|host| &mut host.listen_drops, 3);
-    });
+    story.pass(1, |story, _| overflow(story, NODE_A, 3));
     assert_eq!(story.conclusions(), []);
 }
 
 /// The finding needs the listener as it was: without, the doubt has to stay.
 #[test]
 fn a_syn_at_a_queue_that_was_never_read_full_stays_unexplained() {
-    let mut story = Story::new();
-    story.probes(40, |story| {
-        story.serve(NODE_A);
-        story.serve(NODE_B);
-    });
+    let mut story = served();
     story.pass(1, |story, _| {
         story.arrive(NODE_A);
-        story.tally(NODE_A).queue_full += 1;
-        story.count(|host| &mut host.listen_overflows, 1);
-        story.count(|host| &mut host.listen_drops, 1);
+        overflow(story, NODE_A, 1);
     });
     story.pass(2, |_, _| {});
     assert_eq!(story.conclusions(), []);
