@@ -48,10 +48,10 @@ pub mod flags {
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
-const ETHERTYPE_VLAN: u16 = 0x8100;
-const ETHERTYPE_VLAN_SERVICE: u16 = 0x88a8;
+pub(crate) const ETHERTYPE_VLAN: u16 = 0x8100;
+pub(crate) const ETHERTYPE_VLAN_SERVICE: u16 = 0x88a8;
 pub(crate) const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_ICMP: u8 = 1;
+pub(crate) const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_ICMPV6: u8 = 58;
 const ICMP_UNREACHABLE: u8 = 3;
 const ICMPV6_UNREACHABLE: u8 = 1;

@@ -1,5 +1,6 @@
 //! Packets built by hand, byte by byte, and what is read from them.
 use super::*;
+use crate::usual;
 
 fn ethernet(tags: &[u16], ethertype: u16) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
@@ -61,6 +62,36 @@ fn zero_to_two_vlan_tags_but_not_three() {
         let bytes = frame(tags, 0x0800, &ipv4(0, 0, &tcp(flags::SYN)));
         assert_eq!(find_tcp(&bytes[..], 14).is_some(), found, "{} tags", tags.len());
     }
+}
+
+#[test]
+fn no_frame_is_taken_to_hold_no_tcp_that_may_hold_some() {
+    let of_protocol = |protocol: u8| {
+        let mut packet = ipv4(0, 0, &[]);
+        packet[9] = protocol;
+        frame(&[], 0x0800, &packet)
+    };
+    let (udp, icmp) = (17, 1);
+    for other in [of_protocol(udp), frame(&[], 0x86dd, &ipv6(udp, &[])), frame(&[], 0x0806, &[0; 28])] {
+        assert_eq!(usual::holds_no_tcp(&other[..]), Some(true), "{other:x?}");
+        assert_eq!(find_tcp(&other[..], 14), None, "{other:x?}");
+        assert_eq!(find_tcp_quoted(&other[..], 14), None, "{other:x?}");
+    }
+    let syn = tcp(flags::SYN);
+    let hop_by_hop = [&[6, 0, 0, 0, 0, 0, 0, 0][..], &syn].concat();
+    for may_hold_one in [
+        frame(&[], 0x0800, &ipv4(0, 0, &syn)),
+        frame(&[], 0x0800, &ipv4(10, 0, &syn)),
+        frame(&[0x8100], 0x0800, &ipv4(0, 0, &syn)),
+        frame(&[0x88a8, 0x8100], 0x0800, &ipv4(0, 0, &syn)),
+        frame(&[], 0x86dd, &ipv6(6, &syn)),
+        frame(&[], 0x86dd, &ipv6(0, &hop_by_hop)),
+        of_protocol(icmp),
+        frame(&[], 0x86dd, &ipv6(58, &[1, 0, 0, 0, 0, 0, 0, 0])),
+    ] {
+        assert_eq!(usual::holds_no_tcp(&may_hold_one[..]), Some(false), "{may_hold_one:x?}");
+    }
+    assert_eq!(usual::holds_no_tcp(&[0; 12][..]), None);
 }
 
 #[test]

@@ -55,10 +55,6 @@ impl Sight for Seen {
     #[inline(always)]
     fn look<B: Bytes>(bytes: &B, found: Location, length: usize) -> Option<Option<Self>> {
         let tcp_flags = found.flags(bytes)?;
-        let (port, _) = found.ports(bytes)?;
-        let Some(port_index) = ports::on_wire(port) else {
-            return Some(None);
-        };
         let (is_synack, is_segment) = (packet::is_syn_ack(tcp_flags), packet::is_segment(tcp_flags));
         let is_of_interest = if is_segment {
             found.payload(bytes)? < length
@@ -68,6 +64,11 @@ impl Sight for Seen {
         if !is_of_interest {
             return Some(None);
         }
+        // Last: a mere acknowledgement, of which a served port sends many, needs no look-up.
+        let (port, _) = found.ports(bytes)?;
+        let Some(port_index) = ports::on_wire(port) else {
+            return Some(None);
+        };
         Some(Some(Self { peer: found.destination(bytes)?, port_index, is_synack, is_segment }))
     }
 }

@@ -2,7 +2,7 @@
 
 use agent_common::{
     packet::{self, Bytes, Location},
-    usual::{self, USUAL4_BYTES, USUAL6_BYTES},
+    usual::{self, PROTOCOL_BYTES, USUAL4_BYTES, USUAL6_BYTES},
 };
 use aya_ebpf::programs::TcContext;
 
@@ -35,10 +35,16 @@ pub fn see<S: Sight>(context: &TcContext) -> Option<S> {
     let bytes = Linear::new(start, end);
     if fact!(link_header_bytes) == ETHERNET_BYTES {
         // Nearly every packet is one of these, and most are nothing to count: 2 ns, where the search takes 4 and more.
-        if let Some(front) = bytes.front::<USUAL4_BYTES>()
-            && let Some(found) = usual::usual4(&front)
+        if let Some(front) = bytes.front::<USUAL4_BYTES>() {
+            if let Some(found) = usual::usual4(&front) {
+                return S::look(&front, found, length).flatten();
+            }
+            if usual::holds_no_tcp(&front) == Some(true) {
+                return None;
+            }
+        } else if bytes.front::<PROTOCOL_BYTES>().and_then(|front| usual::holds_no_tcp(&front)) == Some(true)
         {
-            return S::look(&front, found, length).flatten();
+            return None;
         }
         if let Some(front) = bytes.front::<USUAL6_BYTES>()
             && let Some(found) = usual::usual6(&front)

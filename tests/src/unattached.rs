@@ -72,6 +72,9 @@ impl Unattached {
             trie6: capacity,
         };
         let mut programs = Programs::load(&target, &sizes, facts.usable(), false)?;
+        for side in [Side::Ingress, Side::Egress] {
+            programs.classifier(side.program())?;
+        }
         let mut maps = Maps::take(&mut programs.object, port_count)?;
         maps.write_ports(ports, &[])?;
         maps.write_sources(&sources)?;

@@ -1,6 +1,6 @@
 //! Typed access to the programs' maps.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 use agent_common::{
     config::{Control, PORT_TRANSLATED, PortTable},
@@ -86,6 +86,18 @@ where
     T::try_from(map).map_err(|source| MapAccessError::Access { name, source })
 }
 
+/// One that the kernel keeps globals of the programs in, by a descriptor of its own: with the loader's goes a copy of what they
+/// began with, 192 KiB for a target. Programs that are loaded later would know it by a number that is somebody else's then.
+pub(super) fn take_globals<V: Pod>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<Array<MapData, V>, MapAccessError> {
+    let Some(Map::Array(loaded)) = object.take_map(name) else { return Err(MapAccessError::Missing(name)) };
+    let descriptor = loaded.fd().as_fd().try_clone_to_owned();
+    let again = descriptor.map_err(MapError::IoError).and_then(MapData::from_fd);
+    again.and_then(|map| Array::try_from(Map::Array(map))).map_err(at(name))
+}
+
 pub(super) fn at(name: &'static str) -> impl Fn(MapError) -> MapAccessError {
     move |source| MapAccessError::Access { name, source }
 }
@@ -106,7 +118,7 @@ pub(super) fn was_there(removed: Result<(), MapError>) -> Result<bool, MapError>
 }
 
 impl Maps {
-    /// Takes the maps out of a loaded object.
+    /// Takes the maps out of an object, after which no more of its programs can be loaded.
     ///
     /// # Errors
     ///
@@ -121,8 +133,8 @@ impl Maps {
             loss: take(object, "LOSS")?,
             senders: Senders::take(object)?,
             probes: ProbeTable::take(object)?,
-            ports: take(object, PORTS)?,
-            control: take(object, CONTROL)?,
+            ports: take_globals(object, PORTS)?,
+            control: take_globals(object, CONTROL)?,
             sources: SourceMaps::take(object)?,
             state: Control::EMPTY,
             port_count,

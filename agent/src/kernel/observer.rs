@@ -144,30 +144,16 @@ impl Observer {
         };
         let mut programs = Programs::load(&target_facts, &sizes, usable, options.shares)?;
         let log = programs.log();
-        let mut maps = Maps::take(&mut programs.object, port_count)?;
-        maps.write_sources(sources)?;
-        if options.learns {
-            maps.learn()?;
-        }
         // Without type information, one blind spot says it all.
         if blind_spots.is_empty() {
             blind_spots.append(&mut programs.blind_spots);
         }
         let (name, index) = (target.interface.name.clone(), target.interface.index);
-        let attachment =
+        let mut attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
-        let mut others = Attached::default();
-        target.namespace.run(|| {
-            let link = interface::link_state(index).ok().flatten();
-            others.note(&link.map(|link| link.xdp_programs).unwrap_or_default(), 0);
-            others.look(index, &programs.ids(), 0);
-        })?;
-        // What the namespace counted before the first SYN is nobody's: growth is told from here on.
-        let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
-        let baseline = Sample { host, conntrack, ..Sample::default() };
-        // No port is watched before every hook is in place: all of them begin to count at one moment.
-        maps.write_ports(&target.ports, &[])?;
+        let begun = Self::begin(&target, &mut programs, sources, options.learns);
+        let (maps, others, baseline) = begun.inspect_err(|_| detach(&target, &mut attachment))?;
         memory::give_back();
         Ok(Self {
             target,
@@ -186,6 +172,32 @@ impl Observer {
             others,
             baseline,
         })
+    }
+
+    /// What is left once every program is loaded and hooked up.
+    fn begin(
+        target: &Target,
+        programs: &mut Programs,
+        sources: &SourceTable,
+        learns: bool,
+    ) -> Result<(Maps, Attached, Sample), ObserveError> {
+        let mut maps = Maps::take(&mut programs.object, target.ports.len() as u32)?;
+        maps.write_sources(sources)?;
+        if learns {
+            maps.learn()?;
+        }
+        let index = target.interface.index;
+        let mut others = Attached::default();
+        target.namespace.run(|| {
+            let link = interface::link_state(index).ok().flatten();
+            others.note(&link.map(|link| link.xdp_programs).unwrap_or_default(), 0);
+            others.look(index, &programs.ids(), 0);
+        })?;
+        // What the namespace counted before the first SYN is nobody's: growth is told from here on.
+        let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
+        // No port is watched before every hook is in place: all of them begin to count at one moment.
+        maps.write_ports(&target.ports, &[])?;
+        Ok((maps, others, Sample { host, conntrack, ..Sample::default() }))
     }
 
     /// What is watched.
@@ -271,12 +283,15 @@ impl Observer {
     }
 }
 
+fn detach(target: &Target, attachment: &mut Attachment) {
+    // When the namespace is gone, so is everything that was attached in it.
+    if let Err(error) = target.namespace.run(|| attachment.detach()) {
+        log::debug!("detaching: {error}");
+    }
+}
+
 impl Drop for Observer {
     fn drop(&mut self) {
-        let attachment = &mut self.attachment;
-        // When the namespace is gone, so is everything that was attached in it.
-        if let Err(error) = self.target.namespace.run(|| attachment.detach()) {
-            log::debug!("detaching: {error}");
-        }
+        detach(&self.target, &mut self.attachment);
     }
 }

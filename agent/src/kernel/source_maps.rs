@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use crate::{
     domain::sources::SourceTable,
     kernel::{
-        maps::{MapAccessError, at, take},
+        maps::{MapAccessError, at, take, take_globals},
         prefixes::{prefix4, prefix6},
         strides::Strides,
     },
@@ -58,7 +58,7 @@ impl SourceMaps {
     /// When one is missing or of another kind.
     pub fn take(object: &mut Ebpf) -> Result<Self, MapAccessError> {
         Ok(Self {
-            near: take(object, NEAR)?,
+            near: take_globals(object, NEAR)?,
             near_used: [const { Vec::new() }; 2],
             nodes: take(object, "NODES")?,
             prefixes: take(object, "PREFIXES")?,

@@ -33,8 +33,8 @@ const PREFIXES: u8 = 16;
 
 const WHY_MISS: &str = "A miss reads the frame's type, the protocol, both header lengths with their bounds, and the flags, \
     each with the checks that the verifier wants, before it can be sure; the empty program reads nothing.";
-const WHY_UNUSUAL: &str = "What is not TCP behind the shortest headers is looked at once more, as a packet with tags, options or extension \
-    headers, before it is let go.";
+const WHY_NOT_TCP: &str = "The frame's type and the protocol are compared, the first once more with that of a tag, behind which TCP \
+    could be.";
 const WHY_SYN: &str = "A step of the search for each byte in which the 16 addresses differ (three here), and the look-up of the \
     tally of this CPU: each waits for what the one before it loaded.";
 const WHY_STRANGER: &str = "Besides what any counted SYN takes, who it was is kept among those seen of late.";
@@ -140,7 +140,7 @@ fn cases() -> Vec<Case> {
     let miss = Some((3.0, WHY_MISS));
     // The same frame with another type, and with another protocol.
     let altered = |what, place: usize, bytes: &[u8]| {
-        let mut case = case(what, Side::Ingress, syn(NODE4, TASK4, PORT), Some((3.0, WHY_UNUSUAL)));
+        let mut case = case(what, Side::Ingress, syn(NODE4, TASK4, PORT), Some((3.0, WHY_NOT_TCP)));
         case.frame[place..place + bytes.len()].copy_from_slice(bytes);
         case
     };
