@@ -34,6 +34,7 @@ pub mod refusal;
 pub mod rights;
 pub mod routes;
 pub mod rule_reader;
+pub mod running;
 pub mod senders;
 pub mod sockets;
 pub mod source_maps;

@@ -29,6 +29,7 @@ use crate::{
         refusal::LoadError,
         routes::RouteReader,
         rule_reader::RuleReader,
+        running::Running,
         senders::Senders,
         source_maps,
     },
@@ -94,7 +95,7 @@ pub struct Options<'a> {
 pub struct Observer {
     target: Target,
     facts: KernelFacts,
-    programs: Programs,
+    programs: Running,
     attachment: Attachment,
     maps: Maps,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -152,8 +153,8 @@ impl Observer {
         let mut attachment =
             target.namespace.run(|| Attachment::attach(&mut programs, &name, index, options.attach))?;
         blind_spots.extend(attachment.blind_spots.iter().cloned());
-        let begun = Self::begin(&target, &mut programs, sources, options.learns);
-        let (maps, others, baseline) = begun.inspect_err(|_| detach(&target, &mut attachment))?;
+        let begun = Self::begin(&target, programs, sources, options.learns);
+        let (programs, maps, others, baseline) = begun.inspect_err(|_| detach(&target, &mut attachment))?;
         memory::give_back();
         Ok(Self {
             target,
@@ -177,15 +178,16 @@ impl Observer {
     /// What is left once every program is loaded and hooked up.
     fn begin(
         target: &Target,
-        programs: &mut Programs,
+        mut programs: Programs,
         sources: &SourceTable,
         learns: bool,
-    ) -> Result<(Maps, Attached, Sample), ObserveError> {
+    ) -> Result<(Running, Maps, Attached, Sample), ObserveError> {
         let mut maps = Maps::take(&mut programs.object, target.ports.len() as u32)?;
         maps.write_sources(sources)?;
         if learns {
             maps.learn()?;
         }
+        let programs = programs.settle();
         let index = target.interface.index;
         let mut others = Attached::default();
         target.namespace.run(|| {
@@ -197,7 +199,7 @@ impl Observer {
         let (host, conntrack) = target.namespace.run(|| (counters::read(), counters::conntrack()))?;
         // No port is watched before every hook is in place: all of them begin to count at one moment.
         maps.write_ports(&target.ports, &[])?;
-        Ok((maps, others, Sample { host, conntrack, ..Sample::default() }))
+        Ok((programs, maps, others, Sample { host, conntrack, ..Sample::default() }))
     }
 
     /// What is watched.

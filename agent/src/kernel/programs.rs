@@ -1,7 +1,7 @@
 //! Loads the programs and hooks up the tracepoints. Each program loads on its own: one refusal is a blind spot, not
 //! the end.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::AsFd as _;
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
@@ -14,9 +14,10 @@ use aya_log::EbpfLogger;
 use crate::{
     domain::{sample::BlindSpot, stage::Stage},
     kernel::{
-        dispatcher::{self, Seat},
+        dispatcher::Seat,
         facts::Usable,
         refusal::{LoadError, is_debugging, load_error, refusal},
+        running::{Link, Loaded, Running},
         tracepoints::{self, FULL_QUEUES, Tracepoint},
         typed::Types,
     },
@@ -67,14 +68,15 @@ pub fn drop_entries(slots: u32, ports: u32) -> u32 {
     slots.saturating_mul(ports).saturating_mul(16).clamp(256, 4096)
 }
 
-/// The loaded object.
+/// The object while its programs are loaded and hooked up.
 pub struct Programs {
     /// Maps and programs.
     pub object: Ebpf,
     /// Tracepoints hooked up, for the report of what is in use.
-    pub tracepoints: Vec<&'static str>,
+    tracepoints: Vec<&'static str>,
     /// Their programs that are hooked up by themselves.
     alone: Vec<&'static str>,
+    links: Vec<Link>,
     /// Where the others are reached from.
     seat: Option<Seat>,
     /// What could not be hooked up.
@@ -111,8 +113,8 @@ impl Programs {
             .load(OBJECT)
             .map_err(|error| load_error(&error))?;
         let seat = if shares { Seat::take(target.netns_inode, target) } else { None };
-        let mut programs =
-            Self { object, tracepoints: Vec::new(), alone: Vec::new(), seat, blind_spots: Vec::new() };
+        let (tracepoints, alone, links, blind_spots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut programs = Self { object, tracepoints, alone, links, seat, blind_spots };
         // What targets share is hooked up by numbers: tail calls go from a kind of program to the same kind only.
         let types = if programs.seat.is_none() { tracepoints::types(usable) } else { None };
         for tracepoint in &tracepoints::all(usable, target) {
@@ -134,8 +136,11 @@ impl Programs {
     fn watch(&mut self, tracepoint: &Tracepoint, types: Option<&Types>) {
         let cause = if tracepoint.usable {
             match tracepoint.hook_up(&mut self.object, self.seat.as_ref(), types) {
-                Ok(program) => {
-                    self.alone.extend(program);
+                Ok(hooked_up) => {
+                    if let Some((program, link)) = hooked_up {
+                        self.alone.push(program);
+                        self.links.push(link);
+                    }
                     self.tracepoints.push(tracepoint.name);
                     return;
                 }
@@ -156,17 +161,12 @@ impl Programs {
     fn refine(&mut self, types: &Types) {
         match tracepoints::hook_up_full_queues(&mut self.object, types) {
             // Not among those whose skipped runs are losses: without it nothing is missed.
-            Ok(()) => self.tracepoints.push(FULL_QUEUES),
+            Ok(link) => {
+                self.tracepoints.push(FULL_QUEUES);
+                self.links.push(link);
+            }
             Err(error) => log::debug!("{FULL_QUEUES}: {}", refusal(FULL_QUEUES, &error)),
         }
-    }
-
-    /// Descriptors of the programs that the tracepoints run, those that are shared with other targets included.
-    pub fn tracepoint_descriptors(&self) -> Vec<RawFd> {
-        let descriptor = |name: &&str| Some(self.object.program(name)?.fd().ok()?.as_fd().as_raw_fd());
-        let alone = self.alone.iter().filter_map(descriptor);
-        let shared = self.seat.as_ref().map(|_| dispatcher::descriptors());
-        alone.chain(shared.into_iter().flatten()).collect()
     }
 
     /// The programs' own debug lines, where somebody wants to read them.
@@ -176,21 +176,6 @@ impl Programs {
         }
         let log = EbpfLogger::init(&mut self.object);
         log.inspect_err(|error| log::warn!("the programs' own log cannot be read: {error}")).ok()
-    }
-
-    /// Id of the ingress program, once it is loaded.
-    pub fn ingress_id(&self) -> Option<u32> {
-        self.id(INGRESS).or_else(|| self.id(INGRESS_SYN))
-    }
-
-    /// Ids of the tc programs that are loaded.
-    pub fn ids(&self) -> Vec<u32> {
-        OURS.iter().filter_map(|name| self.id(name)).collect()
-    }
-
-    fn id(&self, name: &str) -> Option<u32> {
-        let program: &SchedClassifier = self.object.program(name)?.try_into().ok()?;
-        Some(program.info().ok()?.id())
     }
 
     /// One of the tc programs, loaded.
@@ -205,6 +190,23 @@ impl Programs {
             program.load()?;
         }
         Ok(program)
+    }
+
+    /// Lets go of the object: of instructions, and of maps that nobody here reads. What was hooked up runs on.
+    pub fn settle(self) -> Running {
+        let loaded = self.object.programs().filter_map(|(name, program)| {
+            let descriptor = program.fd().ok()?.as_fd().try_clone_to_owned();
+            let descriptor = descriptor
+                .inspect_err(|error| log::warn!("runs of {name} that are skipped go unseen: {error}"));
+            let is_alone = self.alone.contains(&name);
+            Some(Loaded {
+                id: program.info().ok()?.id(),
+                descriptor: descriptor.ok()?,
+                is_alone,
+                name: name.to_owned(),
+            })
+        });
+        Running::new(self.tracepoints, loaded.collect(), self.links, self.seat)
     }
 }
 

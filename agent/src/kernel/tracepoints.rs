@@ -8,7 +8,7 @@ use aya::{
 
 use crate::{
     domain::stage::Stage,
-    kernel::{dispatcher::Seat, facts::Usable, refusal::refusal, typed::Types},
+    kernel::{dispatcher::Seat, facts::Usable, refusal::refusal, running::Link, typed::Types},
 };
 
 /// Counts SYNs that meet a full accept queue, where the kernel lets the begin of this function be traced.
@@ -75,7 +75,8 @@ pub(super) fn all(usable: Usable, target: &Target) -> [Tracepoint; 3] {
 }
 
 impl Tracepoint {
-    /// Hooks it up in the best way that the kernel takes. The program that it runs, unless that is shared with other targets.
+    /// Hooks it up in the best way that the kernel takes. The program that it runs and what keeps it there, unless it is reached from
+    /// what all targets share.
     ///
     /// # Errors
     ///
@@ -85,21 +86,21 @@ impl Tracepoint {
         object: &mut Ebpf,
         seat: Option<&Seat>,
         types: Option<&Types>,
-    ) -> Result<Option<&'static str>, String> {
+    ) -> Result<Option<(&'static str, Link)>, String> {
         if let Some((program, types)) = self.typed.zip(types) {
             match self.hook_up_typed(object, program, types) {
-                Ok(()) => return Ok(Some(program)),
+                Ok(link) => return Ok(Some((program, link))),
                 Err(error) => log::debug!("{}", refusal(program, &error)),
             }
         }
         let cause = match self.hook_up_raw(object, seat) {
-            Ok(is_shared) => return Ok((!is_shared).then_some(self.name)),
+            Ok(link) => return Ok(link.map(|link| (self.name, link))),
             Err(error) => refusal(self.name, &error),
         };
         let Some(program) = self.parsed else { return Err(cause) };
         log::debug!("{}: {cause}", self.name);
         match self.hook_up_parsed(object, program) {
-            Ok(()) => Ok(Some(program)),
+            Ok(link) => Ok(Some((program, link))),
             Err(error) => {
                 log::debug!("{program}: {}", refusal(program, &error));
                 Err(cause)
@@ -107,26 +108,28 @@ impl Tracepoint {
         }
     }
 
-    fn hook_up_typed(&self, object: &mut Ebpf, program: &str, types: &Types) -> Result<(), ProgramError> {
+    fn hook_up_typed(&self, object: &mut Ebpf, program: &str, types: &Types) -> Result<Link, ProgramError> {
         types.hook_up(of_kind(object, program)?, self.name)
     }
 
-    /// Whether it is reached from what all targets share.
-    fn hook_up_raw(&self, object: &mut Ebpf, seat: Option<&Seat>) -> Result<bool, ProgramError> {
+    /// None where it is reached from what all targets share.
+    fn hook_up_raw(&self, object: &mut Ebpf, seat: Option<&Seat>) -> Result<Option<Link>, ProgramError> {
         let program: &mut RawTracePoint = of_kind(object, self.name)?;
         program.load()?;
         if let Some(seat) = seat
             && seat.put(self.name, program.fd()?)
         {
-            return Ok(true);
+            return Ok(None);
         }
-        program.attach(self.name).map(|_link_stays_with_the_program| false)
+        let link = program.attach(self.name)?;
+        Ok(Some(Box::new(program.take_link(link)?)))
     }
 
-    fn hook_up_parsed(&self, object: &mut Ebpf, program: &str) -> Result<(), ProgramError> {
+    fn hook_up_parsed(&self, object: &mut Ebpf, program: &str) -> Result<Link, ProgramError> {
         let program: &mut TracePoint = of_kind(object, program)?;
         program.load()?;
-        program.attach(self.category, self.name).map(|_link_stays_with_the_program| ())
+        let link = program.attach(self.category, self.name)?;
+        Ok(Box::new(program.take_link(link)?))
     }
 }
 
@@ -142,7 +145,7 @@ pub(super) fn types(usable: Usable) -> Option<Types> {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub(super) fn hook_up_full_queues(object: &mut Ebpf, types: &Types) -> Result<(), ProgramError> {
+pub(super) fn hook_up_full_queues(object: &mut Ebpf, types: &Types) -> Result<Link, ProgramError> {
     types.hook_up_function(of_kind(object, FULL_QUEUES)?, FULL_QUEUES)
 }
 

@@ -7,6 +7,8 @@ use aya::{
 };
 use aya_obj::btf::{BtfType, Func, FuncLinkage};
 
+use crate::kernel::running::Link;
+
 const MAGIC: u16 = 0xeb9f;
 const VERSION_AND_FLAGS: [u8; 2] = [1, 0];
 const HEADER_BYTES: u32 = 24;
@@ -50,9 +52,14 @@ impl Types {
     /// # Errors
     ///
     /// When the kernel refuses, or describes no such tracepoint.
-    pub(super) fn hook_up(&self, program: &mut BtfTracePoint, tracepoint: &str) -> Result<(), ProgramError> {
+    pub(super) fn hook_up(
+        &self,
+        program: &mut BtfTracePoint,
+        tracepoint: &str,
+    ) -> Result<Link, ProgramError> {
         program.load(tracepoint, &self.0)?;
-        program.attach().map(|_link_stays_with_the_program| ())
+        let link = program.attach()?;
+        Ok(Box::new(program.take_link(link)?))
     }
 
     /// The same where a function of the kernel's begins.
@@ -60,9 +67,14 @@ impl Types {
     /// # Errors
     ///
     /// When the kernel refuses: some have no trampolines, and some let nobody trace functions.
-    pub(super) fn hook_up_function(&self, program: &mut FEntry, function: &str) -> Result<(), ProgramError> {
+    pub(super) fn hook_up_function(
+        &self,
+        program: &mut FEntry,
+        function: &str,
+    ) -> Result<Link, ProgramError> {
         program.load(function, &self.0)?;
-        program.attach().map(|_link_stays_with_the_program| ())
+        let link = program.attach()?;
+        Ok(Box::new(program.take_link(link)?))
     }
 }
 

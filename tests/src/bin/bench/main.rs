@@ -6,6 +6,7 @@
 mod curves;
 mod delivered;
 mod exact;
+mod maps;
 mod others;
 mod page;
 mod ports;

@@ -20,6 +20,7 @@ use lab::{
 
 use crate::{
     delivered::{agent as flooded_agent, generator},
+    maps::Maps,
     page::Page,
     row::{Bound, Row},
 };
@@ -70,11 +71,12 @@ pub fn measure(page: &mut Page) -> Result<()> {
     let (flooded_less, less) = flooded_with(SELDOM, SELDOM_PAUSE)?;
     let clients = Clients::start(&lab.client, &plan.client.addresses, plan.target(), 200);
     let flags = format!("{nodes} --client {} --interval 1s", plan.client.subnet);
+    let before = Maps::before();
     let agent = Agent::trace(&lab.task, &words(&flags));
     thread::sleep(WARM_UP);
     let kib = |name| kib(agent.id(), name);
     let (resident, peak, anonymous) = (kib("VmRSS")?, kib("VmHWM")?, kib("RssAnon")?);
-    let maps = maps(agent.id())?;
+    let maps = before.kib_since()?;
     let (_, served) = clients.stop();
     ensure!(served > 0, "no request was served: the lab is broken");
     agent.stop();
@@ -176,22 +178,4 @@ pub fn kib(process: u32, name: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let figure = line.and_then(|rest| rest.split_whitespace().next()).context("no such figure")?;
     figure.parse().with_context(|| format!("{name} in {path}"))
-}
-
-/// What the kernel charges for the maps that a process holds (`memlock` in the descriptors' fdinfo).
-///
-/// # Errors
-///
-/// When its descriptors cannot be read.
-pub fn maps(process: u32) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(format!("/proc/{process}/fdinfo")).context("its descriptors")? {
-        // One that was closed meanwhile.
-        let Ok(text) = fs::read_to_string(entry?.path()) else { continue };
-        let figure = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        if let (Some(_), Some(memory)) = (figure("map_type"), figure("memlock")) {
-            bytes += memory.trim().parse::<u64>().context("memlock of a map")?;
-        }
-    }
-    Ok(bytes / 1024)
 }

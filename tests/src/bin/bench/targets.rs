@@ -16,8 +16,9 @@ use lab::{
 
 use crate::{
     curves::Curve,
+    maps::Maps,
     page::Page,
-    process::{kib, maps, mib},
+    process::{kib, mib},
 };
 
 /// Targets at which it is measured.
@@ -52,6 +53,7 @@ struct Figures {
 pub fn measure(page: &mut Page) -> Result<()> {
     let mut node = Node::new();
     let flags = format!("trace --output json --all-netns --port {} --nlb {}", node.port, node.balancer);
+    let before = Maps::before();
     let mut agent = Agent::start(&node.home, &words(&flags));
     let (mut tasks, mut probes): (Vec<Task>, Vec<_>) = Default::default();
     println!("A node agent, one NLB node that checks every {} s, JSON", CHECKS.as_secs());
@@ -77,7 +79,7 @@ pub fn measure(page: &mut Page) -> Result<()> {
         let joined = began.elapsed();
         probes.extend(node.probe(&tasks[probes.len()..], CHECKS));
         std::thread::sleep(SETTLES);
-        let figures = figures(agent.id(), &elsewhere, count, joined)?;
+        let figures = figures(agent.id(), &elsewhere, &before, (count, joined))?;
         println!(
             "  {:>7}  {:>4.1} MiB  {:>11}  {:>14.1} MiB  {:>14.1} ms  {:>11.1} s  {:>19.1} us",
             count,
@@ -144,7 +146,12 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn figures(process: u32, elsewhere: &Netns, targets: usize, joined: Duration) -> Result<Figures> {
+fn figures(
+    process: u32,
+    elsewhere: &Netns,
+    maps: &Maps,
+    (targets, joined): (usize, Duration),
+) -> Result<Figures> {
     let (began, before) = (Instant::now(), spent(process)?);
     std::thread::sleep(MEASURED);
     let busy = (spent(process)? - before).as_secs_f64() * 1000.0 / began.elapsed().as_secs_f64();
@@ -153,7 +160,7 @@ fn figures(process: u32, elsewhere: &Netns, targets: usize, joined: Duration) ->
         targets,
         resident_kib: kib(process, "VmRSS")?,
         descriptors,
-        maps_kib: maps(process)?,
+        maps_kib: maps.kib_since()?,
         busy,
         joined,
         connection: connection(elsewhere)?,
