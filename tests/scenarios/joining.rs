@@ -133,6 +133,24 @@ fn no_program_keeps_the_verifier_long() {
     assert!(verified.iter().sum::<u64>() < 260_000, "{verified:?}");
 }
 
+/// What the loader needs is gone once a target is watched: its copies of all instructions and of what globals began with alone were
+/// 400 KiB.
+#[test]
+fn a_target_more_takes_little_memory() {
+    const MORE: u64 = 10;
+    let _turn = turns::share();
+    let mut node = Node::new();
+    let mut agent = start(&node, "");
+    let mut tasks: Vec<Task> = (0..2).map(|_| node.task()).collect();
+    wait_watched(&mut agent, "the first", &addresses(&tasks));
+    let before = agent.anonymous_kib();
+    tasks.extend((0..MORE).map(|_| node.task()));
+    wait_watched(&mut agent, "all of them", &addresses(&tasks));
+    let each = agent.anonymous_kib().saturating_sub(before) / MORE;
+    assert!(each < 200, "{each} KiB for each target");
+    drop((agent, tasks));
+}
+
 /// A tracepoint belongs to the host: with a program of each target on it, every event of the host would run them all.
 #[test]
 fn all_targets_share_one_program_per_tracepoint() {
