@@ -2,6 +2,8 @@
 
 use std::{fmt, fs, time::Duration};
 
+use aya::programs::loaded_programs;
+
 use crate::{Netns, shell, wait};
 
 /// The number behind this word in the fdinfo of each descriptor that has one.
@@ -27,7 +29,8 @@ pub fn texts(process: u32) -> impl Iterator<Item = String> {
 /// Kinds of eBPF objects: what bpftool calls them, and their word in fdinfo.
 const KINDS: [(&str, &str); 3] = [("prog", "prog_id:"), ("map", "map_id:"), ("link", "link_id:")];
 
-/// Ids of the eBPF objects that a process holds, each once and in order: programs, maps, links.
+/// Ids of the eBPF objects that a process holds, each once and in order: programs, maps, links. A map that only a program of them
+/// holds is one, too.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Objects([Vec<u64>; 3]);
 
@@ -46,8 +49,9 @@ impl Objects {
     ///
     /// When there is no such process.
     pub fn of(process: u32) -> Self {
-        Self(KINDS.map(|(_, word)| {
-            let mut ids = numbers(process, word);
+        let [programs, mut maps, links] = KINDS.map(|(_, word)| numbers(process, word));
+        maps.extend(maps_of(&programs));
+        Self([programs, maps, links].map(|mut ids| {
             ids.sort_unstable();
             ids.dedup();
             ids
@@ -72,6 +76,17 @@ impl Objects {
         });
         left.collect()
     }
+}
+
+/// Ids of the maps that these programs use.
+fn maps_of(programs: &[u64]) -> Vec<u64> {
+    // One that went meanwhile has none.
+    let used = loaded_programs().filter_map(|program| {
+        let program = program.ok()?;
+        let maps = program.map_ids().ok().flatten()?;
+        programs.contains(&u64::from(program.id())).then_some(maps)
+    });
+    used.flatten().map(u64::from).collect()
 }
 
 /// Ids of all objects of a kind, whoever holds them.

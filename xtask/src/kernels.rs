@@ -140,6 +140,9 @@ const CORE: &[&str] = &[
     "joining::all_targets",
 ];
 
+/// The test target that the tables are of.
+const SCENARIOS: &str = "scenarios";
+
 /// The emulator and the package that brings it.
 const QEMU: Tool = ("qemu-system-x86_64", "qemu-system-x86");
 const TOOLS: &[Tool] = &[("xz", "xz-utils")];
@@ -152,7 +155,7 @@ pub struct Args {
     #[arg(value_name = "VERSION", default_values = ["5.10", "6.1", "6.12", "newest"])]
     versions: Vec<String>,
     /// The test target of the lab to run in them
-    #[arg(long, value_name = "NAME", default_value = "scenarios")]
+    #[arg(long, value_name = "NAME", default_value = SCENARIOS)]
     test: String,
     /// Give up on a kernel after so many minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 40)]
@@ -191,8 +194,11 @@ pub fn kernels(args: &Args) -> Result<()> {
         matrix::rows().context("the page holds what this machine's own kernel showed, too")?;
     }
     // What others showed, or some of them, is not what the page tells of a kernel.
-    let keeps = args.guest.is_empty() && args.append.is_empty();
-    ensure!(keeps || !args.write, "the page is of whole runs: leave out --append and the names of rows");
+    let keeps = args.guest.is_empty() && args.append.is_empty() && args.test == SCENARIOS;
+    ensure!(
+        keeps || !args.write,
+        "the page is of whole runs, or --core: leave out --append, --test and the names of rows"
+    );
     need_tools()?;
     setup::setup()?;
 

@@ -198,13 +198,10 @@ impl Programs {
             let descriptor = program.fd().ok()?.as_fd().try_clone_to_owned();
             let descriptor = descriptor
                 .inspect_err(|error| log::warn!("runs of {name} that are skipped go unseen: {error}"));
+            let info =
+                program.info().inspect_err(|error| log::warn!("{name} is taken for another's: {error}"));
             let is_alone = self.alone.contains(&name);
-            Some(Loaded {
-                id: program.info().ok()?.id(),
-                descriptor: descriptor.ok()?,
-                is_alone,
-                name: name.to_owned(),
-            })
+            Some(Loaded { name: name.to_owned(), id: info.ok()?.id(), descriptor: descriptor.ok(), is_alone })
         });
         Running::new(self.tracepoints, loaded.collect(), self.links, self.seat)
     }

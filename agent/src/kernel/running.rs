@@ -18,7 +18,7 @@ pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) id: u32,
     /// Tells `bpftool prog` whose it is, beside what it is read by here.
-    pub(super) descriptor: OwnedFd,
+    pub(super) descriptor: Option<OwnedFd>,
     /// A tracepoint runs it for this target alone.
     pub(super) is_alone: bool,
 }
@@ -47,7 +47,10 @@ impl Running {
     pub fn tracepoint_descriptors(&self) -> Vec<RawFd> {
         let alone = self.loaded.iter().filter(|loaded| loaded.is_alone);
         let shared = self.seat.as_ref().map(|_| dispatcher::descriptors());
-        alone.map(|loaded| loaded.descriptor.as_raw_fd()).chain(shared.into_iter().flatten()).collect()
+        alone
+            .filter_map(|loaded| Some(loaded.descriptor.as_ref()?.as_raw_fd()))
+            .chain(shared.into_iter().flatten())
+            .collect()
     }
 
     /// Id of the ingress program.

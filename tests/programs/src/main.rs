@@ -91,18 +91,19 @@ pub fn trie_and_hash(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn count_customary(context: &TcContext) -> Option<()> {
-    if u16::from_be_bytes(read_tc(context, 12)?) != ETH_P_IP {
+    let packet = (context.data(), context.data_end());
+    let headers: [u8; 34] = read(packet, 0)?;
+    if u16::from_be_bytes([headers[12], headers[13]]) != ETH_P_IP || headers[14 + 9] != TCP {
         return None;
     }
-    let header: [u8; 20] = read_tc(context, 14)?;
-    let tcp = 14 + usize::from(header[0] & 0x0f) * 4;
-    if header[9] != TCP || read_tc::<1>(context, tcp + 13)?[0] & SYN_AND_ACK != SYN {
+    let tcp: [u8; 14] = read(packet, 14 + usize::from(headers[14] & 0x0f) * 4)?;
+    if tcp[13] & SYN_AND_ACK != SYN {
         return None;
     }
-    let port = u16::from_be_bytes(read_tc(context, tcp + 2)?);
+    let port = u16::from_be_bytes([tcp[2], tcp[3]]);
     // SAFETY: entries are written before the program runs, and never removed.
     let port_index = unsafe { CUSTOMARY_PORTS.get(port) }?;
-    let source = [header[12], header[13], header[14], header[15]];
+    let source = [headers[26], headers[27], headers[28], headers[29]];
     let class = CUSTOMARY_SOURCES.get(&Key::new(32, source)).map_or(0, |class| *class);
     let key = u64::from(class) << 32 | u64::from(*port_index);
     match CUSTOMARY_COUNTS.get_ptr_mut(key) {
@@ -172,8 +173,14 @@ fn read_tc<const BYTES: usize>(context: &TcContext, offset: usize) -> Option<[u8
 #[inline(always)]
 fn read_xdp<const BYTES: usize>(context: &XdpContext, offset: usize) -> Option<[u8; BYTES]> {
     // Not by the helper for it, which is of Linux 5.18.
-    let start = context.data() + offset;
-    if start + BYTES > context.data_end() {
+    read((context.data(), context.data_end()), offset)
+}
+
+/// Bytes of the linear part of a packet, which begins and ends there.
+#[inline(always)]
+fn read<const BYTES: usize>((start, end): (usize, usize), offset: usize) -> Option<[u8; BYTES]> {
+    let start = start + offset;
+    if start + BYTES > end {
         return None;
     }
     // SAFETY: the packet ends behind what is read, and bytes have no alignment.

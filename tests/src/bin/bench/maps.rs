@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::maps::{MapInfo, loaded_maps};
 
 /// The maps that were there at one time.
@@ -22,7 +22,7 @@ impl Maps {
     ///
     /// # Errors
     ///
-    /// When the kernel does not show them.
+    /// When the kernel does not show them, or there are none.
     pub fn kib_since(&self) -> Result<u64> {
         let mut bytes = 0;
         for info in infos().filter(|info| !self.0.contains(&info.id())) {
@@ -33,6 +33,7 @@ impl Maps {
             let charged = text.lines().find_map(|line| line.strip_prefix("memlock:"));
             bytes += charged.context("no memlock of a map")?.trim().parse::<u64>()?;
         }
+        ensure!(bytes > 0, "the kernel lists no maps that came since");
         Ok(bytes / 1024)
     }
 }

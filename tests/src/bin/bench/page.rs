@@ -21,9 +21,9 @@ const HEAD: &str = "# Performance
 Written by `cargo xtask bench`, which measures everything below in one run and needs root. Machines differ, and one machine
 differs from minute to minute: what a packet or a request costs is an add-on or a ratio against something else measured in turn within
 the same run, as a median with its 95 % interval. The control, where there is one, is one of both measured against itself. A target is
-met when the whole interval is within it, and missed when the whole interval is beyond it by more than the control spreads; it is
-unresolved when the control spreads by more than the target allows. Floods come from a generator of
-the lab's on the same CPUs, so that rates are what is left beside it.
+met when the whole interval is within it, and missed when it is not; it is unresolved when the control spreads by more than the target
+allows, unless the whole interval is beyond the target by more than that. Floods come from a generator of the lab's on the same
+CPUs, so that rates are what is left beside it.
 ";
 
 impl Page {
@@ -69,6 +69,20 @@ impl Page {
         }
         for (row, by) in missed {
             let _never_fails = writeln!(text, "- {}: by {}. {}", row.measure, row.number(by), row.why);
+        }
+        let undecided: Vec<_> = self.rows.iter().filter_map(|row| Some((row, row.undecided()?))).collect();
+        if !undecided.is_empty() {
+            text += "\n## Unresolved\n\n";
+        }
+        for (row, undecided) in undecided {
+            let _never_fails = writeln!(
+                text,
+                "- {}: the control spreads by {}, where {} would decide; the median is {} the target.",
+                row.measure,
+                row.number(undecided.spread),
+                row.number(undecided.allowed),
+                if undecided.is_within { "within" } else { "beyond" },
+            );
         }
         text += "\n## Growth\n\n![Cost by number of prefixes, of ports, and of targets](images/performance.svg)\n";
         text
@@ -116,5 +130,23 @@ mod tests {
         );
         assert!(text(4.0).contains("## Missed\n\n- resident: by 3.5 MB. Because.\n"));
         assert!(!text(8.0).contains("Missed"));
+    }
+
+    #[test]
+    fn an_undecided_target_is_told_with_what_would_decide_it() {
+        let row = Row {
+            measure: "requests".to_owned(),
+            bench: "requests",
+            unit: "",
+            digits: 2,
+            target: Some((Bound::AtLeast, 0.98)),
+            figure: Ratio { low: 0.9, median: 0.97, high: 1.0 },
+            control: Some((Ratio { low: 0.95, median: 1.0, high: 1.01 }, 0.02)),
+            why: "",
+        };
+        let text = Page { rows: vec![row], curves: Vec::new() }.text("a machine, Linux 6");
+        let said = "## Unresolved\n\n- requests: the control spreads by 0.05, where 0.02 would decide; the median is beyond the target.\n";
+        assert!(text.contains(said), "{text}");
+        assert!(!text.contains("Missed"));
     }
 }

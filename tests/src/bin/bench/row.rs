@@ -43,6 +43,17 @@ pub struct Row {
     pub why: &'static str,
 }
 
+/// Why nothing is decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Undecided {
+    /// How far the control spreads.
+    pub spread: f64,
+    /// How far it may.
+    pub allowed: f64,
+    /// On which side of the target the median is.
+    pub is_within: bool,
+}
+
 impl Row {
     /// The outcome; `None` without a target.
     pub fn outcome(&self) -> Option<Outcome> {
@@ -68,6 +79,17 @@ impl Row {
             Bound::AtMost => self.figure.high - target,
             Bound::AtLeast => target - self.figure.low,
         })
+    }
+
+    /// What keeps it from being decided; `None` where it is.
+    pub fn undecided(&self) -> Option<Undecided> {
+        let (bound, target) = self.target.filter(|_| self.outcome() == Some(Outcome::Unresolved))?;
+        let (control, allowed) = self.control?;
+        let is_within = match bound {
+            Bound::AtMost => self.figure.median <= target,
+            Bound::AtLeast => self.figure.median >= target,
+        };
+        Some(Undecided { spread: control.spread(), allowed, is_within })
     }
 
     /// Measure, target, figure, control and outcome, as they are written.
