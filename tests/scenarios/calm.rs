@@ -25,6 +25,7 @@ use lab::{
 
 use crate::{
     expected::{Expected, last_verdict, wait_verdict},
+    judge::skipped_runs,
     matrix,
     row::{ClientPath, HEALTHY, Row, nodes},
     turns,
@@ -194,7 +195,9 @@ fn an_agent_that_is_held_up_misses_nothing() {
     let is_fault = |line: &&Value| line["kind"] == "finding" && line["severity"] == "fault";
     let told: Vec<_> = ended.lines.iter().filter(is_fault).collect();
     assert!(told.iter().all(before_the_first), "{}", ended.text);
-    assert_eq!(last_verdict(&ended.lines), Some("healthy"), "{}", ended.text);
+    // Where the kernel left out a run of a program, the agent must not be sure.
+    let verdict = if skipped_runs(&ended.lines) { "inconclusive" } else { "healthy" };
+    assert_eq!(last_verdict(&ended.lines), Some(verdict), "{}", ended.text);
 }
 
 /// Clients keep their addresses.
