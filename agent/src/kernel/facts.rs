@@ -53,7 +53,7 @@ pub struct Usable {
 }
 
 impl KernelFacts {
-    /// Reads them, once: the running kernel does not change, and reading it all takes some 15 ms (docs/decisions/0002) and some megabytes.
+    /// Reads them, once: the running kernel does not change, and reading it all takes some 15 ms and some megabytes (decision 0002).
     ///
     /// # Errors
     ///

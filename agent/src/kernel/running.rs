@@ -17,7 +17,7 @@ pub(super) type Link = Box<dyn Any + Send>;
 pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) id: u32,
-    /// Tells `bpftool prog` whose it is, beside what it is read by here.
+    /// Skipped runs are read by it, and `bpftool prog` tells by it whose the program is.
     pub(super) descriptor: Option<OwnedFd>,
     /// A tracepoint runs it for this target alone.
     pub(super) is_alone: bool,
